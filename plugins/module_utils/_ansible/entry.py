@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The one entry point of all modules: spec, dependencies, run, one catch for every error of ours."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result, failure, success
+from ansible_collections.virtops.kvm.plugins.module_utils._core import query
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import binding as libvirt_binding
+from ansible_collections.virtops.kvm.plugins.module_utils._xml import binding as xml_binding
+
+Params = t.Dict[str, t.Any]
+G = t.TypeVar("G")
+
+_INTERPRETERS = ("/usr/libexec/platform-python", "/usr/bin/python3", "/usr/bin/python")
+_BINDINGS: dict[str, tuple[t.Any, str]] = {
+    "libvirt": (libvirt_binding, "libvirt-python"),
+    "lxml": (xml_binding, "lxml"),
+    "jmespath": (query, "jmespath"),
+}
+
+
+def run_module(
+    argument_spec: dict[str, t.Any],
+    run: t.Callable[[Params, bool, G], Result],
+    gateway: t.Callable[[], G],
+    *,
+    requires: t.Sequence[str] = (),
+    info: bool = False,
+    **rules: t.Any,
+) -> t.NoReturn:
+    """Build the AnsibleModule, make sure of ``requires`` (libvirt, lxml, jmespath; by respawning onto the system Python if
+    need be), call ``run(params, check_mode, gateway())`` and exit with its Result.
+
+    ``rules`` are AnsibleModule's own (mutually_exclusive, required_if ...). Every KvmError becomes one clear failure with
+    ``error_code`` and ``details``; anything else is a defect and keeps its traceback.
+    """
+    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    _ensure_libraries(module, requires)
+    try:
+        result = run(module.params, module.check_mode, gateway())
+    except KvmError as error:
+        module.fail_json(**failure(error))
+    for warning in result.warnings:
+        module.warn(warning)
+    module.exit_json(**success(result, with_diff=module._diff, info=info))
+
+
+def _ensure_libraries(module: AnsibleModule, requires: t.Sequence[str]) -> None:
+    missing = [name for name in requires if _BINDINGS[name][0].IMPORT_ERROR is not None]
+    if not missing:
+        return
+    if not has_respawned():
+        interpreter = probe_interpreters_for_module(list(_INTERPRETERS), missing[0])
+        if interpreter:
+            respawn_module(interpreter)
+    binding, label = _BINDINGS[missing[0]]
+    module.fail_json(
+        msg=missing_required_lib(label), error_code="MISSING_LIBRARY", details={"library": label}, exception=binding.IMPORT_ERROR
+    )

@@ -1,0 +1,37 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""JMESPath over plain data: the only place that imports jmespath."""
+
+from __future__ import annotations
+
+import traceback
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+
+try:
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+except ImportError:
+    IMPORT_ERROR: str | None = traceback.format_exc()
+else:
+    IMPORT_ERROR = None
+
+
+def search(expression: str, data: t.Any, option: str = "select") -> t.Any:
+    """The answer of the JMESPath ``expression`` for ``data``. ``option`` names the user's option in an InputError."""
+    if IMPORT_ERROR is not None:
+        raise KvmError(
+            "MISSING_LIBRARY",
+            "The Python library jmespath is not installed where this module runs; install python3-jmespath and run again.",
+            library="jmespath",
+        )
+    try:
+        return jmespath.search(expression, data)
+    except JMESPathError as exc:
+        raise InputError(
+            option, f"The JMESPath expression in '{option}' cannot be used: {' '.join(str(exc).split())}.", expression=expression
+        ) from exc

@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""Frozen dataclasses <-> plain JSON data, driven by the field types: one way in, one way out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import typing as t
+
+T = t.TypeVar("T")
+
+
+def to_data(value: t.Any) -> t.Any:
+    """Plain data (dict, list, str, numbers, bool, None) for a model value, key order as declared."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_data(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_data(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_data(item) for item in value]
+    return value
+
+
+def from_data(cls: type[T], data: t.Mapping[str, t.Any]) -> T:
+    """The ``cls`` that ``data`` describes. Unknown keys are ignored (a newer writer), missing ones take their default.
+
+    Raises ValueError where a required field is missing.
+    """
+    hints = t.get_type_hints(cls)
+    values: dict[str, t.Any] = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if field.name in data:
+            values[field.name] = _convert(hints[field.name], data[field.name])
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ValueError(f"{cls.__name__} needs '{field.name}'")
+    return cls(**values)
+
+
+def _convert(hint: t.Any, value: t.Any) -> t.Any:
+    if value is None:
+        return None
+    origin, arguments = t.get_origin(hint), t.get_args(hint)
+    if origin is t.Union:
+        inner = [argument for argument in arguments if argument is not type(None)]
+        return _convert(inner[0], value) if len(inner) == 1 else value
+    if origin is tuple:
+        return tuple(_convert(arguments[0], item) for item in value)
+    if origin is dict:
+        return {key: _convert(arguments[1], item) for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return from_data(t.cast("type[t.Any]", hint), value)
+    if hint in (int, float) and isinstance(value, str):
+        return hint(value)
+    return value
+
+
+def fingerprint(data: t.Any) -> str:
+    """A short stable hash of plain data: equal data gives equal text on every machine."""
+    canonical = json.dumps(to_data(data), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:32]

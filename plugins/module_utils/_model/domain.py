@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""What a domain is, as libvirt describes it: identity, resources, devices, and what could hold it back from moving."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+RUNNING = "running"
+PAUSED = "paused"
+SHUTOFF = "shutoff"
+#: States in which a QEMU process exists, so that a live method applies.
+ACTIVE_STATES = ("running", "blocked", "paused", "pmsuspended", "shutdown")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One image below the top of a backing chain."""
+
+    path: str
+    format: t.Optional[str] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Disk:
+    """One disk, cdrom, floppy or LUN. Sizes are bytes, None where they could not be read.
+
+    ``type`` is libvirt's source type (file, block, network, volume, nvme, dir, vhostuser, vhostvdpa);
+    ``source`` is the path, device or network name, None for an empty drive. ``shared`` tells whether the image lies on
+    storage that other hosts see: True, False, or None where that cannot be told from this host.
+    """
+
+    target: str
+    type: str
+    device: str = "disk"
+    bus: t.Optional[str] = None
+    source: t.Optional[str] = None
+    pool: t.Optional[str] = None
+    volume: t.Optional[str] = None
+    format: t.Optional[str] = None
+    virtual_size: t.Optional[int] = None
+    allocated: t.Optional[int] = None
+    readonly: bool = False
+    shareable: bool = False
+    transient: bool = False
+    startup_policy: t.Optional[str] = None
+    cache: t.Optional[str] = None
+    serial: t.Optional[str] = None
+    backing_chain: t.Tuple[Layer, ...] = ()
+    shared: t.Optional[bool] = None
+    filesystem: t.Optional[str] = None
+    encrypted: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """A drive with nothing in it."""
+        return not self.source and not self.volume
+
+    @property
+    def copyable(self) -> bool:
+        """libvirt's default set for copying storage: not shareable, not read-only, not empty."""
+        return not (self.readonly or self.shareable or self.empty)
+
+
+@dataclasses.dataclass(frozen=True)
+class Nic:
+    """One network interface: ``type`` is network, bridge, direct, user, ethernet, hostdev ...; ``source`` its network, bridge or device."""
+
+    mac: str
+    type: str
+    source: t.Optional[str] = None
+    model: t.Optional[str] = None
+    target: t.Optional[str] = None
+    portgroup: t.Optional[str] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class HostDevice:
+    """A device of the host that is handed to the guest (PCI, USB, SCSI, mdev)."""
+
+    type: str
+    address: str
+    migratable: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Cpu:
+    """The guest CPU: ``mode`` (custom, host-model, host-passthrough, maximum), ``model``, and the live ``xml`` for comparisons."""
+
+    mode: t.Optional[str] = None
+    model: t.Optional[str] = None
+    xml: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Firmware:
+    """How the guest boots: ``type`` is bios or efi; ``loader`` and ``nvram`` are paths on the host."""
+
+    type: str = "bios"
+    loader: t.Optional[str] = None
+    nvram: t.Optional[str] = None
+    nvram_template: t.Optional[str] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A job that libvirt runs for the domain now: ``operation`` is migration_out, backup, save ...; None-like when there is none."""
+
+    type: str
+    operation: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """One domain on one host. Memory is bytes."""
+
+    name: str
+    uuid: str
+    state: str
+    state_reason: str = ""
+    persistent: bool = True
+    autostart: bool = False
+    managed_save: bool = False
+    title: t.Optional[str] = None
+    virt_type: str = "kvm"
+    arch: str = "x86_64"
+    machine: str = ""
+    emulator: t.Optional[str] = None
+    memory: int = 0
+    memory_max: int = 0
+    vcpus: int = 1
+    vcpus_max: int = 1
+    hugepages: bool = False
+    cpu: Cpu = Cpu()
+    firmware: Firmware = Firmware()
+    tpm: t.Optional[str] = None
+    kernel: t.Optional[str] = None
+    initrd: t.Optional[str] = None
+    disks: t.Tuple[Disk, ...] = ()
+    nics: t.Tuple[Nic, ...] = ()
+    host_devices: t.Tuple[HostDevice, ...] = ()
+    filesystems: t.Tuple[str, ...] = ()
+    snapshots: t.Tuple[str, ...] = ()
+    checkpoints: t.Tuple[str, ...] = ()
+    job: t.Optional[Job] = None
+    block_jobs: t.Tuple[str, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """Whether a QEMU process exists for it."""
+        return self.state in ACTIVE_STATES
+
+    def local_disks(self) -> tuple[Disk, ...]:
+        """Disks whose bytes must be copied in a move, because no other host sees them."""
+        return tuple(disk for disk in self.disks if disk.copyable and disk.type in ("file", "block") and disk.shared is not True)

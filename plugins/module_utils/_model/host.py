@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""What a planner and a checker know of one host."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """A storage pool. Sizes are bytes. ``shared`` as in Disk; ``filesystem`` identifies the file system behind it (type and id)."""
+
+    name: str
+    type: str
+    path: t.Optional[str] = None
+    active: bool = True
+    autostart: bool = False
+    capacity: int = 0
+    available: int = 0
+    shared: t.Optional[bool] = None
+    filesystem: t.Optional[str] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A libvirt network; ``bridge`` is the bridge behind it, if it has one."""
+
+    name: str
+    active: bool = True
+    autostart: bool = False
+    forward: t.Optional[str] = None
+    bridge: t.Optional[str] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """Where migrations to this host arrive: an address for the streams, and the port range libvirt takes ports from."""
+
+    address: t.Optional[str] = None
+    hostname: str = ""
+    port_min: int = 49152
+    port_max: int = 49215
+
+
+@dataclasses.dataclass(frozen=True)
+class Machines:
+    """The machine types of one virt type, and what their aliases (pc, q35) stand for."""
+
+    virt_type: str
+    names: t.Tuple[str, ...] = ()
+    aliases: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reachability:
+    """One TCP probe from this host: ``result`` is open, refused (reachable, nobody listens), timeout, unreachable or unresolved."""
+
+    peer: str
+    address: str
+    port: int
+    result: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """One hypervisor. Memory is bytes; ``time`` is its clock in seconds since the epoch when it was read."""
+
+    hostname: str
+    uuid: str
+    uri: str = "qemu:///system"
+    libvirt_version: int = 0
+    qemu_version: int = 0
+    arch: str = "x86_64"
+    cpu_model: t.Optional[str] = None
+    cpu_vendor: t.Optional[str] = None
+    host_cpu_xml: str = ""
+    cpus: int = 0
+    memory_total: int = 0
+    memory_free: int = 0
+    memory_domains: int = 0
+    vcpus_domains: int = 0
+    virt_types: t.Tuple[str, ...] = ()
+    machines: t.Tuple[Machines, ...] = ()
+    firmwares: t.Tuple[str, ...] = ()
+    pools: t.Tuple[Pool, ...] = ()
+    networks: t.Tuple[Network, ...] = ()
+    bridges: t.Tuple[str, ...] = ()
+    endpoint: Endpoint = Endpoint()
+    daemons: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    tls: bool = False
+    time: float = 0.0
+    time_synchronized: t.Optional[bool] = None
+    hugepages: t.Dict[str, int] = dataclasses.field(default_factory=dict)
+    qemu_uid: t.Optional[int] = None
+    qemu_gid: t.Optional[int] = None
+    cordoned: bool = False
+    cordon_reason: str = ""
+    reachability: t.Tuple[Reachability, ...] = ()
+
+    def machine_types(self, virt_type: str) -> Machines:
+        """The machine types for ``virt_type``; empty where the host does not offer it."""
+        for machines in self.machines:
+            if machines.virt_type == virt_type:
+                return machines
+        return Machines(virt_type)
+
+    def pool_at(self, folder: str) -> Pool | None:
+        """The active pool whose target path is exactly ``folder``, if there is one."""
+        for pool in self.pools:
+            if pool.active and pool.path and pool.path.rstrip("/") == folder.rstrip("/"):
+                return pool
+        return None

@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""One move: its stages, its progress while it runs, and what it was in the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+#: The stages of a move in their order (DESIGN, "One move").
+STAGES = ("claim", "prepare", "transfer", "switch", "verify", "release", "done")
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a running move is. Bytes, bytes per second, seconds since the move began; None where not known yet."""
+
+    domain: str
+    method: str
+    stage: str
+    elapsed: float = 0.0
+    disk_total: t.Optional[int] = None
+    disk_done: t.Optional[int] = None
+    memory_total: t.Optional[int] = None
+    memory_done: t.Optional[int] = None
+    rate: t.Optional[float] = None
+    eta: t.Optional[float] = None
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class CreatedImage:
+    """An image that this move created on the destination: undo may remove it, and nothing else."""
+
+    path: str
+    pool_path: str
+    format: str
+    virtual_size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Journal:
+    """The record of one move on its source host: stage by stage, written before each stage starts."""
+
+    id: str
+    domain: str
+    uuid: str
+    source_host: str
+    destination_uri: str
+    destination_host: str
+    method: str
+    stage: str
+    started: float
+    updated: float
+    created_images: t.Tuple[CreatedImage, ...] = ()
+    autostart: bool = False
+    source_disks: t.Tuple[str, ...] = ()
+    source_xml: str = ""
+    error_code: t.Optional[str] = None
+    message: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class MoveResult:
+    """What a move was. Durations are milliseconds where the name says so, else seconds; bytes went over the wire (or, for disks,
+    were processed by the mirror, holes included)."""
+
+    domain: str
+    uuid: str
+    method: str
+    method_reason: str
+    source_host: str
+    destination_host: str
+    seconds: float = 0.0
+    downtime_ms: t.Optional[int] = None
+    disk_bytes: int = 0
+    memory_bytes: int = 0
+    stages: t.Dict[str, float] = dataclasses.field(default_factory=dict)
+    source_disks_kept: t.Tuple[str, ...] = ()
+    warnings: t.Tuple[str, ...] = ()

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The plan: ordered moves with reasons, as data that can be read, approved, then applied."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
+
+PLAN_VERSION = 1
+METHODS = ("live_shared", "live_block", "seeded", "suspended", "offline")
+
+
+@dataclasses.dataclass(frozen=True)
+class HostFacts:
+    """All that one survey learns of one host: ``name`` is its inventory name."""
+
+    name: str
+    host: Host
+    domains: t.Tuple[Domain, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedMove:
+    """One VM going from ``source`` to ``destination`` (inventory names) by ``method``. Bytes and seconds are estimates.
+
+    ``id`` names the move's inventory host: the domain's name, made unique where two would clash.
+    """
+
+    id: str
+    order: int
+    domain: str
+    uuid: str
+    source: str
+    destination: str
+    method: str
+    reason: str
+    disk_bytes: int = 0
+    memory_bytes: int = 0
+    seconds: float = 0.0
+    warnings: t.Tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocked:
+    """A domain that has to move and cannot: why, per candidate host (inventory name -> sentences)."""
+
+    domain: str
+    uuid: str
+    source: str
+    reasons: t.Dict[str, t.Tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Staying:
+    """A domain that does not have to move, and why (shut off, excluded ...)."""
+
+    domain: str
+    uuid: str
+    source: str
+    code: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """The load of one host: names of its running domains, memory and vCPUs they hold (bytes, count)."""
+
+    host: str
+    domains: t.Tuple[str, ...] = ()
+    memory_bytes: int = 0
+    memory_total: int = 0
+    vcpus: int = 0
+    cpus: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What will happen and why. ``fingerprint`` is of the facts that matter for it: when it no longer fits, plan again."""
+
+    version: int
+    fingerprint: str
+    sources: t.Tuple[str, ...]
+    destinations: t.Tuple[str, ...]
+    moves: t.Tuple[PlannedMove, ...] = ()
+    blocked: t.Tuple[Blocked, ...] = ()
+    staying: t.Tuple[Staying, ...] = ()
+    before: t.Tuple[Placement, ...] = ()
+    after: t.Tuple[Placement, ...] = ()
+    options: t.Dict[str, t.Any] = dataclasses.field(default_factory=dict)
