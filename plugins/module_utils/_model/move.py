@@ -66,7 +66,7 @@ class Journal:
 @dataclasses.dataclass(frozen=True)
 class MoveResult:
     """What a move was. Durations are milliseconds where the name says so, else seconds; bytes went over the wire (or, for disks,
-    were processed by the mirror, holes included)."""
+    were processed by the mirror, holes included). ``started`` is the source's clock in seconds since the epoch, 0 where unknown."""
 
     domain: str
     uuid: str
@@ -74,6 +74,7 @@ class MoveResult:
     method_reason: str
     source_host: str
     destination_host: str
+    started: float = 0.0
     seconds: float = 0.0
     downtime_ms: t.Optional[int] = None
     disk_bytes: int = 0
