@@ -19,10 +19,12 @@ ACTIVE_STATES = ("running", "blocked", "paused", "pmsuspended", "shutdown")
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One image below the top of a backing chain."""
+    """One image below the top of a backing chain. ``allocated`` is its own bytes on disk, None where unknown."""
 
     path: str
     format: t.Optional[str] = None
+    type: str = "file"
+    allocated: t.Optional[int] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,9 @@ class Disk:
 
     ``type`` is libvirt's source type (file, block, network, volume, nvme, dir, vhostuser, vhostvdpa);
     ``source`` is the path, device or network name, None for an empty drive. ``shared`` tells whether the image lies on
-    storage that other hosts see: True, False, or None where that cannot be told from this host.
+    storage that other hosts see: True, False, or None where that cannot be told from this host. ``filesystem`` is the
+    storage behind it so that two hosts' views can be compared (``nfs:192.0.2.5:/export``, ``shared:/srv/images``);
+    names that begin with ``local:`` mean something on one host only. ``allocated`` is the top image alone.
     """
 
     target: str
@@ -54,6 +58,7 @@ class Disk:
     shared: t.Optional[bool] = None
     filesystem: t.Optional[str] = None
     encrypted: bool = False
+    protocol: t.Optional[str] = None
 
     @property
     def empty(self) -> bool:
@@ -65,10 +70,24 @@ class Disk:
         """libvirt's default set for copying storage: not shareable, not read-only, not empty."""
         return not (self.readonly or self.shareable or self.empty)
 
+    @property
+    def copy_size(self) -> t.Optional[int]:
+        """Upper bound of what a full copy fills: the allocated bytes of all layers, at most the virtual size."""
+        layers = [self.allocated, *(layer.allocated for layer in self.backing_chain)]
+        if self.virtual_size is not None and None in layers:
+            return self.virtual_size
+        known = sum(size for size in layers if size is not None)
+        if self.virtual_size is not None:
+            return min(known, self.virtual_size)
+        return None if None in layers else known
+
 
 @dataclasses.dataclass(frozen=True)
 class Nic:
-    """One network interface: ``type`` is network, bridge, direct, user, ethernet, hostdev ...; ``source`` its network, bridge or device."""
+    """One network interface: ``type`` is network, bridge, direct, user, ethernet, hostdev ...
+
+    ``source`` is its network, bridge or device.
+    """
 
     mac: str
     type: str
@@ -89,7 +108,7 @@ class HostDevice:
 
 @dataclasses.dataclass(frozen=True)
 class Cpu:
-    """The guest CPU: ``mode`` (custom, host-model, host-passthrough, maximum), ``model``, and the live ``xml`` for comparisons."""
+    """The guest CPU: ``mode`` (custom, host-model, host-passthrough, maximum), ``model``, live ``xml`` for comparisons."""
 
     mode: t.Optional[str] = None
     model: t.Optional[str] = None
@@ -104,11 +123,12 @@ class Firmware:
     loader: t.Optional[str] = None
     nvram: t.Optional[str] = None
     nvram_template: t.Optional[str] = None
+    secure_boot: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A job that libvirt runs for the domain now: ``operation`` is migration_out, backup, save ...; None-like when there is none."""
+    """A job that libvirt runs for the domain now: ``operation`` is migration_out, migration_in, backup, save ..."""
 
     type: str
     operation: str
@@ -116,7 +136,12 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
-    """One domain on one host. Memory is bytes."""
+    """One domain on one host.
+
+    ``memory`` is what the guest has now (balloon), ``memory_max`` what it may take: plan with the latter. Bytes, both.
+    ``hugepage_kib`` is the page size asked for, None for the host's default size. ``obstacles`` are further things in
+    the definition that QEMU or libvirt refuse to migrate, one phrase each. ``block_jobs`` read ``vda: copy``.
+    """
 
     name: str
     uuid: str
@@ -135,6 +160,7 @@ class Domain:
     vcpus: int = 1
     vcpus_max: int = 1
     hugepages: bool = False
+    hugepage_kib: t.Optional[int] = None
     cpu: Cpu = Cpu()
     firmware: Firmware = Firmware()
     tpm: t.Optional[str] = None
@@ -144,6 +170,7 @@ class Domain:
     nics: t.Tuple[Nic, ...] = ()
     host_devices: t.Tuple[HostDevice, ...] = ()
     filesystems: t.Tuple[str, ...] = ()
+    obstacles: t.Tuple[str, ...] = ()
     snapshots: t.Tuple[str, ...] = ()
     checkpoints: t.Tuple[str, ...] = ()
     job: t.Optional[Job] = None
@@ -156,4 +183,5 @@ class Domain:
 
     def local_disks(self) -> tuple[Disk, ...]:
         """Disks whose bytes must be copied in a move, because no other host sees them."""
-        return tuple(disk for disk in self.disks if disk.copyable and disk.type in ("file", "block") and disk.shared is not True)
+        local = [disk for disk in self.disks if disk.type in ("file", "block") and disk.shared is not True]
+        return tuple(disk for disk in local if disk.copyable)

@@ -13,7 +13,7 @@ import typing as t
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """A storage pool. Sizes are bytes. ``shared`` as in Disk; ``filesystem`` identifies the file system behind it (type and id)."""
+    """A storage pool. Sizes are bytes. ``shared`` and ``filesystem`` (the storage behind it) are as in Disk."""
 
     name: str
     type: str
@@ -35,6 +35,7 @@ class Network:
     autostart: bool = False
     forward: t.Optional[str] = None
     bridge: t.Optional[str] = None
+    portgroups: t.Tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,14 @@ class Reachability:
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """One hypervisor. Memory is bytes; ``time`` is its clock in seconds since the epoch when it was read."""
+    """One hypervisor. Memory is bytes; ``time`` is its clock in seconds since the epoch when it was read.
+
+    ``memory_free`` is what new guests could take (page cache counts as free); ``memory_domains`` and ``vcpus_domains``
+    are the sums over active domains of what each may take. ``host_cpu_xml`` is the host-model CPU of the best virt type,
+    as a custom ``<cpu>``; ``cpu_models`` are the named models usable per virt type. ``hugepages`` maps a page size in KiB
+    to the number of free pages. ``daemons`` maps a name to running or socket (starts on demand). ``tls`` tells whether
+    the certificates that migrations need are in place. Versions are 1000000 * major + 1000 * minor + release.
+    """
 
     hostname: str
     uuid: str
@@ -79,6 +87,7 @@ class Host:
     cpu_model: t.Optional[str] = None
     cpu_vendor: t.Optional[str] = None
     host_cpu_xml: str = ""
+    cpu_models: t.Dict[str, t.Tuple[str, ...]] = dataclasses.field(default_factory=dict)
     cpus: int = 0
     memory_total: int = 0
     memory_free: int = 0
@@ -96,10 +105,12 @@ class Host:
     time: float = 0.0
     time_synchronized: t.Optional[bool] = None
     hugepages: t.Dict[str, int] = dataclasses.field(default_factory=dict)
+    hugepage_default_kib: t.Optional[int] = None
     qemu_uid: t.Optional[int] = None
     qemu_gid: t.Optional[int] = None
     cordoned: bool = False
     cordon_reason: str = ""
+    cordoned_since: t.Optional[float] = None
     reachability: t.Tuple[Reachability, ...] = ()
 
     def machine_types(self, virt_type: str) -> Machines:
