@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line of the lab."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from .inventory import wrapper
+from .lab import Lab
+from .rootfs import SUITES
+from .shell import LabError
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="./run lab", description="A fleet of KVM hosts on this machine.")
+    verbs = top.add_subparsers(dest="verb", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--name", default="lab", help="which lab (default: lab)")
+    up = verbs.add_parser("up", parents=[common], help="build the lab, or check and repair it")
+    up.add_argument("--hosts", type=int, default=3)
+    up.add_argument("--suite", choices=SUITES, default="trixie")
+    verbs.add_parser("down", parents=[common], help="remove the lab")
+    status = verbs.add_parser("status", parents=[common], help="show hosts and guests")
+    status.add_argument("--json", action="store_true")
+    shell = verbs.add_parser("shell", parents=[common], help="a shell or one command on a host, by ssh")
+    shell.add_argument("host")
+    shell.add_argument("command", nargs=argparse.REMAINDER)
+    return top
+
+
+def show_status(lab: Lab, as_json: bool) -> int:
+    rows = lab.status()
+    if as_json:
+        print(json.dumps({"lab": lab.name, "inventory": str(lab.inventory), "hosts": rows}, indent=2, ensure_ascii=False))
+    else:
+        for row in rows:
+            state = "up" if row["healthy"] else "on, not answering" if row["on"] else "off"
+            print(f"{row['host']:6} {row['address']:15} {row['suite']:9} {state:18} {', '.join(row['running'])}")
+        print(f"inventory: {lab.inventory}")
+    return 0 if all(row["healthy"] for row in rows) else 1
+
+
+def dispatch(options: argparse.Namespace) -> int:
+    if options.verb == "up":
+        lab = Lab.up(options.name, options.hosts, options.suite)
+        return show_status(lab, False)
+    if options.verb == "down":
+        Lab(options.name).down()
+        return 0
+    lab = Lab.attach(options.name)
+    if options.verb == "status":
+        return show_status(lab, options.json)
+    ssh = str(wrapper(lab.name, "ssh"))
+    host = lab.host(options.host)
+    os.execv(ssh, [ssh, *(["-t"] if sys.stdin.isatty() else []), host.name, *options.command])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    if os.geteuid():
+        print("lab: needs root, to make name spaces and mounts", file=sys.stderr)
+        return 1
+    try:
+        return dispatch(options)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted; `lab down` removes what was made", file=sys.stderr)
+        return 130

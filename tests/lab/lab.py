@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lab: hosts up and down, and the way in for tests, demo and benchmarks."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from . import network
+from .config import configure
+from .guest.assets import assets
+from .host import Host
+from .inventory import inventory_path, write_access
+from .rootfs import clean_leftovers, rootfs
+from .shell import CACHE, DATA, RUN, LabError, install_needed, locked, run, say
+from .state import State, mounted_below, tear_down
+
+DISK_MIB = 8192  # virtual; the image file is sparse
+
+
+class Lab:
+    """One lab by name. `Lab.up(...)` builds or repairs it, `Lab.attach(name)` finds a running one."""
+
+    def __init__(self, name: str) -> None:
+        if not re.fullmatch(r"[a-z0-9]{1,8}", name):
+            raise LabError(f"lab name {name!r}: use one to eight lower case letters and digits")
+        self.name = name
+        self.state = State.load(RUN / name / "state.json")
+
+    # ---- finding ----
+
+    @classmethod
+    def attach(cls, name: str = "lab") -> Lab:
+        lab = cls(name)
+        if not lab.state.facts.get("hosts"):
+            raise LabError(f"there is no lab named {name}; start it with: ./run lab up --name {name}")
+        return lab
+
+    @property
+    def hosts(self) -> list[Host]:
+        suite = self.state.facts["suite"]
+        return [Host(self.name, name, i, suite) for i, name in enumerate(self.state.facts["hosts"], start=1)]
+
+    def host(self, name: str) -> Host:
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise LabError(f"lab {self.name} has no host {name}; it has {', '.join(h.name for h in self.hosts)}")
+
+    @property
+    def inventory(self) -> Path:
+        return inventory_path(self.name)
+
+    @property
+    def directory(self) -> Path:
+        """Run directory: state, inventory, ssh wrappers."""
+        return RUN / self.name
+
+    @property
+    def keys(self) -> Path:
+        return DATA / self.name / "keys"
+
+    # ---- life ----
+
+    @classmethod
+    def up(cls, name: str = "lab", hosts: int = 3, suite: str = "trixie", disk_mib: int = DISK_MIB) -> Lab:
+        """Build the lab, or check and repair it if it is there."""
+        began = time.monotonic()
+        lab = cls(name)
+        install_needed()
+        tree, guest = rootfs(suite), assets()
+        with locked(RUN / f"{name}.lock", f"lab {name}"):
+            lab.state = State.load(lab.state.path)
+            facts = lab.state.facts
+            if facts.get("hosts") and (facts["suite"] != suite or len(facts["hosts"]) > hosts):
+                raise LabError(
+                    f"lab {name} is already up with {len(facts['hosts'])} {facts['suite']} hosts; "
+                    "take it down first or use another --name"
+                )
+            lab._prepare(tree, guest, hosts, suite, disk_mib)
+            with ThreadPoolExecutor(max_workers=hosts) as pool:
+                for result in [pool.submit(lab._bring_up, host) for host in lab.hosts]:
+                    result.result()
+        say(f"{hosts} {suite} hosts of lab {name} are up after {time.monotonic() - began:.1f} s")
+        return lab
+
+    def _prepare(self, tree: Path, guest: Path, hosts: int, suite: str, disk_mib: int) -> None:
+        state = self.state
+        state.record("directory", str(RUN / self.name))
+        state.record("directory", str(DATA / self.name))
+        (RUN / self.name).chmod(0o755)
+        shared = DATA / self.name / "shared"
+        shared.mkdir(parents=True, exist_ok=True)
+        shared.chmod(0o777)
+        state.facts.update(suite=suite, rootfs=str(tree), guest_assets=str(guest), disk_mib=disk_mib)
+        state.facts.setdefault("guests", {})
+        state.facts.setdefault("kvm", False)
+        state.set_fact("hosts", [f"kvm{number}" for number in range(1, hosts + 1)])
+        network.make_lan(state, self.name)
+        write_access(self.name, self.hosts, self.keys)
+        (RUN / self.name / "cp").mkdir(exist_ok=True)
+
+    def _bring_up(self, host: Host) -> None:
+        if host.healthy():
+            return
+        host.power_off()
+        network.plug_host(self.state, self.name, host.name, host.number)
+        self._mount(host)
+        configure(host, self.hosts, self.keys)
+        host.boot(self.state, self.state.facts["kvm"])
+        host.wait_healthy()
+
+    def _mount(self, host: Host) -> None:
+        """The host's own file systems: an overlay of the cached root, and a size-limited one for images."""
+        for part in ("upper", "work", "root", "images"):
+            (host.directory / part).mkdir(parents=True, exist_ok=True)
+        if not mounted_below(str(host.root)):
+            layers = f"lowerdir={self.state.facts['rootfs']},upperdir={host.directory}/upper,workdir={host.directory}/work"
+            self.state.record("mount", str(host.root))
+            run(["mount", "-t", "overlay", "-o", layers, f"virtops-{self.name}-{host.name}", str(host.root)])
+        if mounted_below(str(host.images)):
+            return
+        image = host.directory / "images.ext4"
+        self.state.record("loop", str(image))
+        self.state.record("mount", str(host.images))
+        if not image.exists():
+            fresh = image.with_suffix(".new")
+            with fresh.open("wb") as file:
+                file.truncate(self.state.facts["disk_mib"] << 20)
+            run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-L", f"{host.name}-images", str(fresh)])
+            fresh.rename(image)
+        run(["mount", "-o", "loop,discard,noatime", str(image), str(host.images)])
+        shutil.rmtree(host.images / "lost+found", ignore_errors=True)
+        host.images.chmod(0o711)
+
+    def down(self) -> None:
+        """Remove everything that belongs to the lab, whatever state it is in."""
+        with locked(RUN / f"{self.name}.lock", f"lab {self.name}"):
+            self.state = State.load(self.state.path)
+            problems = tear_down(self.state)
+            if problems:
+                raise LabError(f"lab {self.name} is not quite gone: {'; '.join(problems)}")
+            (RUN / f"{self.name}.lock").unlink(missing_ok=True)
+        for folder in (RUN, DATA):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        if CACHE.is_dir():
+            with locked(CACHE / ".lock", "the cache of root file systems"):
+                clean_leftovers()
+
+    def status(self) -> list[dict[str, Any]]:
+        """One row per host, from the hosts themselves."""
+
+        def row(host: Host) -> dict[str, Any]:
+            on = host.leader() is not None
+            healthy = on and host.healthy()
+            guests = host.virsh("list", "--name", check=False).split("\n") if healthy else []
+            return {
+                "host": host.name, "address": host.address, "suite": host.suite, "on": on, "healthy": healthy,
+                "running": [name for name in (line.strip() for line in guests) if name],
+            }  # fmt: skip
+
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            return list(pool.map(row, self.hosts))
