@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,21 @@ from typing import Any
 from . import network
 from .config import configure
 from .guest.assets import assets
+from .guest.guest import Guest
+from .guests import Guests
 from .host import Host
 from .inventory import inventory_path, write_access
+from .records import Verdict
 from .rootfs import clean_leftovers, rootfs
 from .shell import CACHE, DATA, RUN, LabError, install_needed, locked, run, say
 from .state import State, mounted_below, tear_down
+from .verify import verify
+from .watcher import Watcher
 
 DISK_MIB = 8192  # virtual; the image file is sparse
 
 
-class Lab:
+class Lab(Guests):
     """One lab by name. `Lab.up(...)` builds or repairs it, `Lab.attach(name)` finds a running one."""
 
     def __init__(self, name: str) -> None:
@@ -98,7 +104,6 @@ class Lab:
         shared.mkdir(parents=True, exist_ok=True)
         shared.chmod(0o777)
         state.facts.update(suite=suite, rootfs=str(tree), guest_assets=str(guest), disk_mib=disk_mib)
-        state.facts.setdefault("guests", {})
         state.facts.setdefault("kvm", False)
         state.set_fact("hosts", [f"kvm{number}" for number in range(1, hosts + 1)])
         network.make_lan(state, self.name)
@@ -152,6 +157,19 @@ class Lab:
         if CACHE.is_dir():
             with locked(CACHE / ".lock", "the cache of root file systems"):
                 clean_leftovers()
+
+    # ---- measuring ----
+
+    def watch(self, guests: Iterable[Guest], output: Path | None = None) -> Watcher:
+        """A context manager: a watcher that has heard every guest once."""
+        return Watcher(self.name, guests, output)
+
+    def verify(
+        self, guest: Guest, host: str | Host | None = None, acknowledged: list[int] | None = None, pause: bool = True
+    ) -> Verdict:
+        """Count lost and torn acknowledged records on the guest's disks (see verify.py)."""
+        place = guest.host() if host is None else self.host(host) if isinstance(host, str) else host
+        return verify(guest, place, acknowledged, pause)
 
     def status(self) -> list[dict[str, Any]]:
         """One row per host, from the hosts themselves."""

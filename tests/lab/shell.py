@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 CACHE = Path("/var/cache/virtops-kvm")
 RUN = Path("/run/virtops-lab")
@@ -72,6 +74,13 @@ def locked(path: Path, what: str) -> Iterator[None]:
             say(f"waiting for another process that holds the lock on {what}")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace a JSON file in one step, so that a reader never sees half of it."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    fresh.replace(path)
 
 
 # Which package brings a command that the lab needs on this machine, and what for.

@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One lab guest: its life on whichever host it is, and its own voice on the network."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..network import guest_address, mac, netns_of
+from ..shell import LabError, wait_for
+from ..wire import ask
+from .images import make_images, outside
+from .shapes import Identity, Shape, disk_path, domain_xml
+
+if TYPE_CHECKING:
+    from ..host import Host
+    from ..lab import Lab
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest by its record in the lab's state; where it runs is always asked, never remembered."""
+
+    lab: Lab
+    name: str
+    number: int
+    disks: tuple[str, ...]
+    files: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        return guest_address(self.lab.name, self.number)
+
+    @property
+    def mac(self) -> str:
+        return mac(self.lab.name, self.number)
+
+    @property
+    def uuid(self) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.number}.{self.name}.{self.lab.name}.test"))
+
+    # ---- voice ----
+
+    def ask(self, command: str, timeout: float = 5.0) -> dict[str, Any] | None:
+        """Send `status`, `dirty N` (pages/s), `records N` (per s), `fill DISK MIB`, `poweroff` or `reboot` to the guest."""
+        return ask(netns_of(self.lab.name), self.address, command, timeout)
+
+    def status(self, timeout: float = 5.0) -> dict[str, Any] | None:
+        return self.ask("status", timeout)
+
+    def beats(self) -> bool:
+        return self.ask("status", 1.0) is not None
+
+    def wait_beating(self, timeout: float = 300) -> None:
+        wait_for(f"guest {self.name} to beat", self.beats, timeout)
+
+    def set_dirty_rate(self, pages: int) -> None:
+        self._command(f"dirty {pages}")
+
+    def set_record_rate(self, records: int) -> None:
+        self._command(f"records {records}")
+
+    def fill(self, disk: int, mib: int, wait: bool = True) -> None:
+        """Let the guest write random data to one of its disks."""
+        self._command(f"fill {disk} {mib}")
+        if wait:
+            wait_for(f"guest {self.name} to fill disk {disk}", lambda: self._filled(disk), 1800)
+
+    def _filled(self, disk: int) -> bool:
+        status = self.status()
+        return status is not None and status["filled"][disk][0] >= status["filled"][disk][1]
+
+    def _command(self, text: str) -> None:
+        if self.ask(text, 30) is None:
+            raise LabError(f"guest {self.name} does not answer to: {text}")
+
+    # ---- place ----
+
+    def where(self) -> dict[str, str]:
+        """Host name -> state (`running`, `paused`, `shut off`) for every host that knows the domain."""
+        found = {}
+        for host in self.lab.hosts:
+            if host.leader() is None:
+                continue
+            state = host.virsh("domstate", self.uuid, check=False, timeout=60).strip()
+            if state:
+                found[host.name] = state
+        return found
+
+    def running_on(self) -> list[str]:
+        return [host for host, state in self.where().items() if state == "running"]
+
+    def host(self) -> Host:
+        """The host that has it: where it runs, else where it is defined."""
+        places = self.where()
+        for wanted in ("running", "paused", "shut off"):
+            for name, state in places.items():
+                if state == wanted:
+                    return self.lab.host(name)
+        if places:
+            return self.lab.host(next(iter(places)))
+        raise LabError(f"guest {self.name} is on no host of lab {self.lab.name}")
+
+    def qemu_pid(self, host: Host) -> int | None:
+        """Pid of its QEMU on a host, as the host sees it."""
+        found = host.run(["cat", f"/run/libvirt/qemu/{self.name}.pid"], check=False).stdout.strip()
+        return int(found) if found.isdigit() else None
+
+    # ---- life ----
+
+    def start(self, wait: bool = True) -> None:
+        self.host().virsh("start", self.uuid)
+        if wait:
+            self.wait_beating()
+
+    def stop(self, timeout: float = 120) -> None:
+        """Ask it to power off by ACPI, as an operator would."""
+        host = self.host()
+        host.virsh("shutdown", self.uuid)
+        wait_for(
+            f"guest {self.name} to shut off",
+            lambda: host.virsh("domstate", self.uuid, check=False).strip() in ("", "shut off"),
+            timeout,
+        )
+
+    def destroy(self) -> None:
+        for name, state in self.where().items():
+            if state != "shut off":
+                self.lab.host(name).virsh("destroy", self.uuid, check=False)
+
+    def remove(self) -> None:
+        """Destroy and undefine it wherever it is, and delete its images on every host."""
+        self.destroy()
+        for host in self.lab.hosts:
+            if host.leader() is None:
+                continue
+            flags = ["--nvram", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata"]
+            host.virsh("undefine", self.uuid, *flags, check=False)
+            for file in self.files:
+                outside(host, file).unlink(missing_ok=True)
+            host.virsh("pool-refresh", "default", check=False)
+        self.lab.forget_guest(self.name)
+
+
+def create(guest: Guest, host: Host, shape: Shape, kvm: bool) -> Guest:
+    """Make images and definition on the host and bring it into the state that the shape asks for."""
+    made = make_images(host, guest.name, shape, list(guest.disks))
+    host.virsh("pool-refresh", "default")
+    identity = Identity(guest.name, guest.uuid, guest.mac, guest.address)
+    xml = domain_xml(identity, shape, list(zip(guest.disks, shape.disks, strict=True)), kvm)
+    host.run(["virsh", "-q", "define", "/dev/stdin"], input=xml)
+    if shape.autostart:
+        host.virsh("autostart", guest.uuid)
+    if shape.start != "shutoff":
+        host.virsh("start", guest.uuid)
+        guest.wait_beating()
+    if shape.start == "paused":
+        host.virsh("suspend", guest.uuid)
+    return Guest(guest.lab, guest.name, guest.number, guest.disks, tuple(made))
+
+
+def disks_of(name: str, shape: Shape) -> tuple[str, ...]:
+    return tuple(disk_path(name, index, disk) for index, disk in enumerate(shape.disks))
+
+

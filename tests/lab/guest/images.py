@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making a guest's images, straight in the host's image file system."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..host import IMAGES, Host
+from ..shell import DATA, run
+from .iso import seed
+from .shapes import Shape, base_path, iso_path
+
+FILL_AT = 16 << 20  # behind the records, see beat.c
+
+
+def outside(host: Host, path: str) -> Path:
+    """Where a file of the host's image pool or of the shared directory is on this machine."""
+    if path.startswith(IMAGES + "/"):
+        return host.images / path[len(IMAGES) + 1 :]
+    return DATA / host.lab / "shared" / path.rpartition("/")[2]
+
+
+def make_image(path: Path, format: str, size_mib: int, fill_mib: int) -> None:
+    """A sparse image, with random data behind the records if asked."""
+    if not fill_mib:
+        run(["qemu-img", "create", "-q", "-f", format, str(path), f"{size_mib}M"])
+        return
+    raw = path if format == "raw" else path.with_name(path.name + ".fill")
+    with raw.open("wb") as file:
+        file.truncate(size_mib << 20)
+        file.seek(FILL_AT)
+        for _mib in range(min(fill_mib, size_mib - (FILL_AT >> 20))):
+            file.write(os.urandom(1 << 20))
+    if format != "raw":
+        run(["qemu-img", "convert", "-q", "-f", "raw", "-O", format, str(raw), str(path)])
+        raw.unlink()
+
+
+def make_images(host: Host, name: str, shape: Shape, disks: list[str]) -> list[str]:
+    """Make all images of a guest and return every file made, as the host sees them."""
+    made = []
+    for index, (path, disk) in enumerate(zip(disks, shape.disks, strict=True)):
+        fill = shape.fill_mib if index == 0 else 0
+        if disk.chain:
+            base = base_path(path)
+            make_image(outside(host, base), disk.format, shape.size_mib, fill)
+            run(
+                ["qemu-img", "create", "-q", "-u", "-f", disk.format, "-b", base, "-F", disk.format]
+                + [str(outside(host, path)), f"{shape.size_mib}M"]
+            )
+            made += [base, path]
+        else:
+            make_image(outside(host, path), disk.format, shape.size_mib, fill)
+            made.append(path)
+    if shape.iso:
+        outside(host, iso_path(name)).write_bytes(seed(name))
+        made.append(iso_path(name))
+    return made

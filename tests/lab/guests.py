@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guests of a lab: numbers, names and records; mixed into `Lab`."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from .guest.guest import Guest, create, disks_of
+from .guest.shapes import shape_named
+from .host import Host
+from .shell import RUN, LabError, locked
+from .state import State
+
+
+class Guests:
+    """What a lab can do with guests."""
+
+    name: str
+    state: State
+    book: State
+
+    def host(self, name: str) -> Host:
+        raise NotImplementedError
+
+    def _records(self) -> dict[str, Any]:
+        """The records as they are on disk now: another process may have added some."""
+        self.book = State.load(RUN / self.name / "guests.json")
+        return self.book.facts
+
+    @property
+    def _guest_lock(self) -> Path:
+        return RUN / self.name / "guests.lock"
+
+    @property
+    def guests(self) -> list[Guest]:
+        return [self._guest(name, record) for name, record in self._records().items()]
+
+    def guest(self, name: str) -> Guest:
+        records = self._records()
+        if name not in records:
+            raise LabError(f"lab {self.name} has no guest named {name!r}")
+        return self._guest(name, records[name])
+
+    def _guest(self, name: str, record: dict[str, Any]) -> Guest:
+        return Guest(self, name, record["number"], tuple(record["disks"]), tuple(record["files"]))  # type: ignore[arg-type]
+
+    def create_guest(self, host: str | Host, shape: str = "qcow2", name: str | None = None, **options: Any) -> Guest:
+        """Create a guest; returns when it beats (or is in the state its shape asks for)."""
+        place = host if isinstance(host, Host) else self.host(host)
+        form = shape_named(shape, **options)
+        with locked(self._guest_lock, f"the guests of lab {self.name}"):
+            records = self._records()
+            used = {record["number"] for record in records.values()}
+            number = next(number for number in range(150) if number not in used)
+            name = name or f"{shape}-{number:02d}"
+            if name in records:
+                raise LabError(f"lab {self.name} already has a guest named {name!r}")
+            disks = disks_of(name, form)
+            records[name] = {"number": number, "disks": disks, "files": disks, "shape": shape}
+            self.book.save()
+        made = create(self._guest(name, records[name]), place, form, bool(self.state.facts.get("kvm")))
+        with locked(self._guest_lock, f"the guests of lab {self.name}"):
+            records = self._records()
+            records[name]["files"] = made.files
+            self.book.save()
+        return made
+
+    def create_guests(self, host: str | Host, wanted: list[tuple[str, str | None, dict[str, Any]]]) -> list[Guest]:
+        """Create several (shape, name, options) at once."""
+        with ThreadPoolExecutor(max_workers=6) as pool:
+            jobs = [pool.submit(self.create_guest, host, shape, name, **options) for shape, name, options in wanted]
+            return [job.result() for job in jobs]
+
+    def forget_guest(self, name: str) -> None:
+        with locked(self._guest_lock, f"the guests of lab {self.name}"):
+            self._records().pop(name, None)
+            self.book.save()

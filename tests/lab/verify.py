@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a guest's disks back: is every record there that the guest acknowledged?"""
+
+from __future__ import annotations
+
+import uuid
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .host import Host
+from .records import AREA, HEADER_AT, Verdict, verdict
+
+if TYPE_CHECKING:
+    from .guest.guest import Guest
+
+
+def disk_sources(xml: str) -> list[tuple[str, str]]:
+    """(path, format) of the writable virtio disks in a definition, in the guest's order."""
+    found = []
+    for disk in ElementTree.fromstring(xml).iterfind("./devices/disk"):
+        target, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
+        if disk.get("device", "disk") != "disk" or target is None or source is None or disk.find("readonly") is not None:
+            continue
+        path = source.get("file") or source.get("dev")
+        if target.get("bus") == "virtio" and path:
+            found.append((target.get("dev", ""), path, "raw" if driver is None else driver.get("type", "raw")))
+    return [(path, format) for _target, path, format in sorted(found)]
+
+
+def quoted(value: str) -> str:
+    return value.replace(",", ",,")
+
+
+def read_area(host: Host, path: str, format: str) -> bytes:
+    """The records' area of an image, read on the host by its own qemu-img, whatever the format or backing chain."""
+    leader = host.leader()
+    temporary = f"/tmp/lab-verify-{uuid.uuid4().hex}"
+    outer = f"driver=raw,offset={HEADER_AT},size={AREA},file.driver={format},file.file.driver=file"
+    if format == "raw":
+        outer = f"driver=raw,offset={HEADER_AT},size={AREA},file.driver=file"
+        outer += f",file.filename={quoted(path)}"
+    else:
+        outer += f",file.file.filename={quoted(path)}"
+    try:
+        host.run(["qemu-img", "convert", "-U", "--image-opts", outer, "-O", "raw", temporary])
+        return (Path(f"/proc/{leader}/root") / temporary[1:]).read_bytes()
+    finally:
+        host.run(["rm", "-f", temporary], check=False)
+
+
+def verify(guest: Guest, host: Host, acknowledged: list[int] | None = None, pause: bool = True) -> Verdict:
+    """Judge the guest's disks on a host.
+
+    `acknowledged` is what a watcher heard; without it a running guest is asked now. A running guest is paused while
+    its images are read, so that QEMU has written out everything, and resumed afterwards.
+    """
+    if acknowledged is None:
+        status = guest.status()
+        acknowledged = [] if status is None else [int(number) for number in status["a"]]
+    xml = host.virsh("dumpxml", guest.uuid, check=False)
+    sources = disk_sources(xml) if xml.strip() else [(path, path.rpartition(".")[2]) for path in guest.disks]
+    if not acknowledged:
+        acknowledged = [0] * len(sources)
+    running = pause and host.virsh("domstate", guest.uuid, check=False).strip() == "running"
+    if running:
+        host.virsh("suspend", guest.uuid)
+    try:
+        areas = [read_area(host, path, format) for path, format in sources]
+    finally:
+        if running:
+            host.virsh("resume", guest.uuid)
+    return verdict(areas, acknowledged)
