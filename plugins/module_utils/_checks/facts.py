@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""What a preflight has to know before one domain moves: gathered by the gateway, judged by the checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import ACTIVE_STATES, Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
+from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice, choose_method
+
+#: Results of comparing the guest's CPU with the destination's hypervisor.
+CPU_SUPERSET, CPU_IDENTICAL, CPU_INCOMPATIBLE, CPU_UNKNOWN = "superset", "identical", "incompatible", "unknown"
+
+#: What a probe is for, and the results that prove the way open: a refusal answers, so nothing is in between.
+CONTROL, STREAM = "control", "stream"
+OPEN_RESULTS = ("open", "refused")
+TO_DESTINATION, TO_SOURCE = "to_destination", "to_source"
+
+
+@dataclasses.dataclass(frozen=True)
+class Namesake:
+    """A domain on the destination that has the name or the UUID of the one that is to move."""
+
+    name: str
+    uuid: str
+    state: str
+
+    @property
+    def active(self) -> bool:
+        """Whether a QEMU process exists for it there."""
+        return self.state in ACTIVE_STATES
+
+
+@dataclasses.dataclass(frozen=True)
+class DestinationImage:
+    """Where one disk, cdrom or floppy of the domain lies on the destination, after mapping, and what is there now.
+
+    ``exists`` is None where that cannot be told (no storage pool at its folder); ``made_by_us`` when an interrupted
+    move of this very domain left it.
+    """
+
+    target: str
+    path: str
+    type: str = "file"
+    exists: t.Optional[bool] = None
+    virtual_size: t.Optional[int] = None
+    format: t.Optional[str] = None
+    made_by_us: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class CpuComparison:
+    """libvirt's verdict on the live CPU for the destination, and its words."""
+
+    result: str = CPU_UNKNOWN
+    message: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """One TCP probe between the hosts: ``direction`` and ``purpose`` as above, ``result`` as in Reachability."""
+
+    direction: str
+    purpose: str
+    address: str
+    port: int
+    result: str
+
+    @property
+    def open(self) -> bool:
+        """Whether packets get there and back."""
+        return self.result in OPEN_RESULTS
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckFacts:
+    """All facts of one intended move.
+
+    ``method`` and ``disks`` are as the user asked; ``networks`` and ``bridges`` are their mapping; ``images`` has an
+    entry for every disk with a file or device. ``clock_offset`` is destination minus source in seconds, None where it
+    is not known. ``memory_reserve`` is bytes, None for the default.
+    """
+
+    domain: Domain
+    source: Host
+    destination: Host
+    source_name: str
+    destination_name: str
+    method: str = "auto"
+    disks: t.Tuple[str, ...] = ()
+    networks: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    bridges: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    images: t.Tuple[DestinationImage, ...] = ()
+    same_name: t.Optional[Namesake] = None
+    same_uuid: t.Optional[Namesake] = None
+    cpu: CpuComparison = CpuComparison()
+    probes: t.Tuple[Probe, ...] = ()
+    clock_offset: t.Optional[float] = None
+    memory_reserve: t.Optional[int] = None
+    tls: bool = False
+    accept: t.Tuple[str, ...] = ()
+
+    @property
+    def pair(self) -> Pair:
+        """The facts that planner and checker share."""
+        return Pair(
+            self.domain,
+            self.source,
+            self.destination,
+            self.source_name,
+            self.destination_name,
+            self.networks,
+            self.bridges,
+        )
+
+    @property
+    def choice(self) -> Choice:
+        """The method for this move, and which disks it copies."""
+        return choose_method(self.domain, self.destination, self.method, self.disks)
+
+    def image(self, target: str) -> DestinationImage | None:
+        """The destination's side of the disk ``target``."""
+        for image in self.images:
+            if image.target == target:
+                return image
+        return None
