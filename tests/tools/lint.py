@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The linters. Each is one test."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import shutil
+import typing as t
+
+from tests.tools import skips, venvs
+from tests.tools.ground import REPOSITORY, CommandFailed, Once, locked, run, workspace
+from tests.tools.outcome import Check, single
+from tests.tools.trees import copy_collection
+
+SHELL_SCRIPTS = ("run", ".ci/run")
+
+
+class Bench:
+    """A copy of the checkout on which the linters work, so that none leaves anything in the checkout itself."""
+
+    def __init__(self) -> None:
+        self.venv = venvs.ensure(venvs.LINT)
+        self.collection = copy_collection("lint")
+        self.root = self.collection.parents[2]
+        self.env = dict(
+            self.venv.environment(),
+            ANSIBLE_COLLECTIONS_PATH=str(self.root),
+            ANSIBLE_HOME=str(workspace() / "ansible-home"),
+            MYPY_CACHE_DIR=str(workspace() / "mypy"),
+            NO_COLOR="1",
+            RUFF_CACHE_DIR=str(workspace() / "ruff"),
+        )
+
+    def tool(self, *words: str | pathlib.Path, cwd: pathlib.Path | None = None, **env: str) -> str:
+        return run(words, cwd=cwd or self.collection, env={**self.env, **env})
+
+
+CHECKS: dict[str, t.Callable[[Bench], object]] = {
+    "ruff": lambda bench: bench.tool("ruff", "check", "."),
+    "ruff-format": lambda bench: bench.tool("ruff", "format", "--diff", "."),
+    "mypy": lambda bench: _mypy(bench),
+    "yamllint": lambda bench: bench.tool("yamllint", "--strict", "."),
+    "shellcheck": lambda bench: bench.tool("shellcheck", *SHELL_SCRIPTS),
+    "ansible-lint": lambda bench: bench.tool("ansible-lint", "--offline", "--strict", "--profile", "production"),
+    "antsibull-docs": lambda bench: _antsibull_docs(bench),
+    "antsibull-changelog": lambda bench: _antsibull_changelog(bench),
+    "reuse": lambda bench: bench.tool("reuse", "lint", cwd=REPOSITORY),
+    "galaxy-importer": lambda bench: _galaxy_importer(bench),
+    "no-skips": lambda bench: _no_skips(bench),
+}
+
+
+def checks(names: t.Sequence[str], locks: contextlib.ExitStack) -> list[Check]:
+    """All linters, or those called ``names``. The copy that they share stays locked until ``locks`` is closed."""
+
+    def make() -> Bench:
+        locks.enter_context(locked(workspace() / "copy-lint"))
+        return Bench()
+
+    bench = Once(make)
+    return [Check(name, single(lambda name=name: CHECKS[name](bench()))) for name in names or CHECKS]
+
+
+def _mypy(bench: Bench) -> str:
+    plugins = bench.collection.relative_to(bench.root) / "plugins"
+    tests = [f"{bench.collection.relative_to(bench.root)}/tests/{name}" for name in ("lab", "tools")]
+    there = [name for name in tests if (bench.root / name).is_dir()]
+    config = f"--config-file={bench.collection / 'pyproject.toml'}"
+    return bench.tool("mypy", config, plugins, *there, cwd=bench.root, MYPYPATH=f"{bench.root}:{bench.collection}")
+
+
+def _antsibull_docs(bench: Bench) -> str:
+    return bench.tool("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", ".")
+
+
+def _antsibull_changelog(bench: Bench) -> None:
+    bench.tool("antsibull-changelog", "lint")
+    bench.tool("antsibull-changelog", "lint-changelog-yaml", "changelogs/changelog.yaml")
+
+
+def _galaxy_importer(bench: Bench) -> None:
+    """Build the artifact and import it as Galaxy does on upload."""
+    build = workspace() / "build"
+    shutil.rmtree(build, ignore_errors=True)
+    bench.tool("ansible-galaxy", "collection", "build", "--output-path", build)
+    (artifact,) = build.glob("virtops-kvm-*.tar.gz")
+    bench.tool(
+        bench.venv.python,
+        "-m",
+        "galaxy_importer.main",
+        "--print-result",
+        artifact,
+        cwd=build,
+        GALAXY_IMPORTER_CHECK_REQUIRED_TAGS="true",
+    )
+
+
+def _no_skips(bench: Bench) -> None:
+    found = skips.find(bench.collection)
+    if found:
+        raise CommandFailed("\n".join(found))

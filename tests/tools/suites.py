@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Unit, sanity and integration tests as checks."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import shutil
+import subprocess
+import threading
+import typing as t
+
+from tests.tools import machine, venvs
+from tests.tools.ground import REPOSITORY, CommandFailed, Once, Refusal, locked, run, say, workspace
+from tests.tools.outcome import Check, Outcome, counted
+from tests.tools.trees import copy_collection
+
+INTEGRATION = REPOSITORY / "tests" / "integration"
+_PLUGIN_TESTS = "tests/unit/plugins"
+
+
+class Lane:
+    """One ansible-core with ansible-test, and the copy of the collection that it tests."""
+
+    def __init__(self, recipe: venvs.Recipe) -> None:
+        self._turn = threading.Lock()
+        self.venv = venvs.ensure(recipe)
+        self.collection = copy_collection(recipe.name)
+        self.reports = self.collection / "tests" / "output" / "junit"
+        machine.need_pip_bootstrap(self.venv.packages / "ansible_test")
+
+    def ansible_test(self, command: str, *words: str) -> Outcome:
+        """Run ``ansible-test COMMAND`` with this lane's own Python and count what it reported."""
+        options = ("--local", "--python", self.venv.python_version, "--color", "no")
+        line = [self.venv.bin / "ansible-test", command, *options, *words]
+        with self._turn:
+            shutil.rmtree(self.reports, ignore_errors=True)
+            return counted(
+                lambda: run(line, cwd=self.collection, env=self.venv.environment()),
+                lambda: sorted(self.reports.glob("*.xml")),
+            )
+
+
+class Lanes:
+    """Both lanes, each made at its first use; their copies stay locked until ``locks`` is closed."""
+
+    def __init__(self, locks: contextlib.ExitStack) -> None:
+        self._locks = locks
+        self._lanes = {recipe.name: self._once(recipe) for recipe in (venvs.OLDEST, venvs.NEWEST)}
+
+    def _once(self, recipe: venvs.Recipe) -> Once[Lane]:
+        def make() -> Lane:
+            self._locks.enter_context(locked(workspace() / f"copy-{recipe.name}"))
+            return Lane(recipe)
+
+        return Once(make)
+
+    def checks(self, title: str, command: str, *words: str) -> list[Check]:
+        """One check per lane."""
+
+        def check(name: str, lane: Once[Lane]) -> Check:
+            return Check(f"{title} ({name} ansible-core)", lambda: lane().ansible_test(command, *words))
+
+        return [check(name, lane) for name, lane in self._lanes.items()]
+
+
+def unit(words: t.Sequence[str], lanes: Lanes) -> list[Check]:
+    """pytest over tests/unit; then ansible-test over the tests of the plugins, unless ``words`` choose tests for pytest."""
+    checks = [Check("pytest", lambda: _pytest("unit", list(words) or ["tests/unit"]))]
+    if not words and any((REPOSITORY / _PLUGIN_TESTS).rglob("test_*.py")):
+        checks += lanes.checks("ansible-test units", "units", "--num-workers", "1", f"{_PLUGIN_TESTS}/")
+    return checks
+
+
+def sanity(words: t.Sequence[str], lanes: Lanes) -> list[Check]:
+    return lanes.checks("ansible-test sanity", "sanity", "--junit", *words)
+
+
+def integration_targets() -> dict[str, pathlib.Path]:
+    """The names that ``./run test integration`` takes."""
+    files = {path.stem[len("test_") :]: path for path in sorted(INTEGRATION.glob("test_*.py"))}
+    folders = {path.parent.name: path.parent for path in sorted(INTEGRATION.glob("*/test_*.py"))}
+    return {**files, **folders}
+
+
+def integration(words: t.Sequence[str]) -> list[Check]:
+    """The tests in the lab, all or those of one target; further words are for pytest."""
+    targets = integration_targets()
+    if not words:
+        run_it = Check("integration", lambda: _pytest("integration", ["tests/integration"], show=True))
+        return [run_it] if targets else []
+    name = words[0][len("test_") :] if words[0].startswith("test_") else words[0]
+    if name not in targets:
+        raise Refusal(f"There is no integration target '{words[0]}'; there are: {', '.join(targets) or 'none yet'}.")
+    path = str(targets[name].relative_to(REPOSITORY))
+    return [Check(f"integration {name}", lambda: _pytest("integration", [path, *words[1:]], show=True))]
+
+
+def _pytest(part: str, words: list[str], *, show: bool = False) -> Outcome:
+    """Run pytest in the main environment on the checkout itself; with ``show`` its output appears as it comes."""
+    venv = venvs.ensure(venvs.MAIN)
+    report = workspace() / f"pytest-{part}.xml"
+    report.unlink(missing_ok=True)
+    env = venv.environment()
+    paths = f"pythonpath={REPOSITORY} {env['ANSIBLE_COLLECTIONS_PATH']}"
+    options = ["-o", paths, "-o", f"cache_dir={workspace() / 'pytest'}", f"--junitxml={report}", "-ra"]
+    command = [str(word) for word in (venv.python, "-m", "pytest", *options, *words)]
+
+    def run_it() -> str:
+        if not show:
+            return run(command, env=env)
+        say(f"running pytest {' '.join(words)}")
+        status = subprocess.run([*command, "--verbose", "--durations=10"], cwd=REPOSITORY, env=env, check=False).returncode
+        if status != 0:
+            raise CommandFailed(f"pytest ended with status {status}; its output is above.")
+        return ""
+
+    return counted(run_it, lambda: [report] if report.exists() else [])
