@@ -9,40 +9,18 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._checks.facts import (
-    CONTROL,
-    TO_DESTINATION,
-    CheckFacts,
-    Probe,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._checks.facts import CheckFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
+from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import reach_findings
 
 #: Seconds that two clocks may differ before times and certificates become doubtful.
 CLOCK_TOLERANCE = 2.0
 
 
 def check_probes(facts: CheckFacts) -> t.Iterator[Finding]:
-    """CONTROL_UNREACHABLE, PORT_BLOCKED: to the destination they forbid the move, back they concern the way home."""
-    shut: dict[tuple[str, str, str, str], list[Probe]] = {}
-    for probe in facts.probes:
-        if not probe.open:
-            shut.setdefault((probe.direction, probe.purpose, probe.address, probe.result), []).append(probe)
-    for (direction, purpose, address, result), probes in sorted(shut.items()):
-        ports = sorted(probe.port for probe in probes)
-        named = ", ".join(str(port) for port in ports)
-        code = "CONTROL_UNREACHABLE" if purpose == CONTROL else "PORT_BLOCKED"
-        what = "libvirt's control port" if purpose == CONTROL else "the migration ports"
-        remedy = f"Open {what} ({named}/tcp) between the two hosts, or use another address."
-        evidence = {"direction": direction, "address": address, "ports": ports, "result": result}
-        if direction == TO_DESTINATION:
-            cause = f"{facts.source_name} gets no answer from {address} on {what} ({named}: {result})"
-            yield blocker(code, facts.destination_name, f"{facts.pair.move}: {cause}.", remedy, **evidence)
-        else:
-            cause = f"{facts.destination_name} gets no answer from {address} on {what} ({named}: {result})"
-            yield warning(
-                code, facts.source_name, f"{facts.pair.about}: {cause}, so the way home is shut.", remedy, **evidence
-            )
+    """CONTROL_UNREACHABLE, PORT_BLOCKED."""
+    yield from reach_findings(facts.pair, facts.probes)
 
 
 def check_tls(facts: CheckFacts) -> t.Iterator[Finding]:

@@ -10,32 +10,15 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import ACTIVE_STATES, Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice, choose_method
+from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import Namesake
+from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import Probe
 
 #: Results of comparing the guest's CPU with the destination's hypervisor.
 CPU_SUPERSET, CPU_IDENTICAL, CPU_INCOMPATIBLE, CPU_UNKNOWN = "superset", "identical", "incompatible", "unknown"
-
-#: What a probe is for, and the results that prove the way open: a refusal answers, so nothing is in between.
-CONTROL, STREAM = "control", "stream"
-OPEN_RESULTS = ("open", "refused")
-TO_DESTINATION, TO_SOURCE = "to_destination", "to_source"
-
-
-@dataclasses.dataclass(frozen=True)
-class Namesake:
-    """A domain on the destination that has the name or the UUID of the one that is to move."""
-
-    name: str
-    uuid: str
-    state: str
-
-    @property
-    def active(self) -> bool:
-        """Whether a QEMU process exists for it there."""
-        return self.state in ACTIVE_STATES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,22 +44,6 @@ class CpuComparison:
 
     result: str = CPU_UNKNOWN
     message: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Probe:
-    """One TCP probe between the hosts: ``direction`` and ``purpose`` as above, ``result`` as in Reachability."""
-
-    direction: str
-    purpose: str
-    address: str
-    port: int
-    result: str
-
-    @property
-    def open(self) -> bool:
-        """Whether packets get there and back."""
-        return self.result in OPEN_RESULTS
 
 
 @dataclasses.dataclass(frozen=True)
