@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
-"""Small JSON records on disk: written whole or not at all, and locks that die with their owner."""
+"""Small records on disk: written whole or not at all, and locks that die with their owner."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 
 def write_json(path: str, data: t.Any, mode: int = 0o600) -> None:
     """Write ``data`` to ``path`` atomically and durably (temporary name, fsync, rename)."""
+    write_text(path, json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True) + "\n", mode)
+
+
+def write_text(path: str, text: str, mode: int = 0o600) -> None:
+    """Write ``text`` to ``path`` atomically and durably (temporary name, fsync, rename)."""
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=folder, prefix=".", suffix=".partial")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(data, stream, ensure_ascii=False, indent=1, sort_keys=True)
-            stream.write("\n")
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(partial, mode)
