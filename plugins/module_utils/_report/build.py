@@ -1,0 +1,270 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""What became of a plan: one outcome per planned move, what the hosts say afterwards, and the sums. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
+from ansible_collections.virtops.kvm.plugins.module_utils._model.move import MoveResult
+from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Blocked, Placement, Plan, PlannedMove, Staying
+
+REPORT_VERSION = 1
+
+#: States of an outcome. ARRIVED are those in which the domain runs on its destination.
+MOVED, ALREADY_THERE, FAILED, NOT_STARTED, PLANNED = "moved", "already_there", "failed", "not_started", "planned"
+ARRIVED = (MOVED, ALREADY_THERE)
+
+#: Status of a whole run.
+COMPLETE, INCOMPLETE, NOTHING_TO_DO, ONLY_PLANNED = "complete", "incomplete", "nothing_to_do", "planned"
+
+
+@dataclasses.dataclass(frozen=True)
+class HostAfter:
+    """What runs on one host when all is over: ``name`` is its inventory name."""
+
+    name: str
+    domains: t.Tuple[Domain, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one planned move. Seconds and bytes are measured, None or 0 where nothing was."""
+
+    id: str
+    order: int
+    domain: str
+    uuid: str
+    source: str
+    destination: str
+    method: str
+    reason: str
+    state: str
+    message: str = ""
+    error_code: t.Optional[str] = None
+    started: t.Optional[float] = None
+    seconds: t.Optional[float] = None
+    downtime_ms: t.Optional[int] = None
+    disk_bytes: int = 0
+    memory_bytes: int = 0
+    stages: t.Dict[str, float] = dataclasses.field(default_factory=dict)
+    source_disks_kept: t.Tuple[str, ...] = ()
+    warnings: t.Tuple[str, ...] = ()
+    findings: t.Tuple[Finding, ...] = ()
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the domain runs on its destination."""
+        return self.state in ARRIVED
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The sums of a run. ``seconds`` is from the first move's beginning to the last one's end."""
+
+    planned: int = 0
+    moved: int = 0
+    already_there: int = 0
+    failed: int = 0
+    not_started: int = 0
+    blocked: int = 0
+    staying: int = 0
+    longest_pause_ms: t.Optional[int] = None
+    disk_bytes: int = 0
+    memory_bytes: int = 0
+    started: t.Optional[float] = None
+    seconds: t.Optional[float] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All that a report tells; every rendering is made from this alone."""
+
+    version: int
+    name: str
+    kind: str
+    status: str
+    fingerprint: str
+    sources: t.Tuple[str, ...]
+    destinations: t.Tuple[str, ...]
+    summary: Summary
+    outcomes: t.Tuple[Outcome, ...] = ()
+    blocked: t.Tuple[Blocked, ...] = ()
+    staying: t.Tuple[Staying, ...] = ()
+    problems: t.Tuple[str, ...] = ()
+    before: t.Tuple[Placement, ...] = ()
+    after: t.Tuple[Placement, ...] = ()
+    after_measured: bool = False
+
+    @property
+    def unfinished(self) -> tuple[Outcome, ...]:
+        """The moves that were to happen and did not."""
+        return tuple(outcome for outcome in self.outcomes if outcome.state in (FAILED, NOT_STARTED))
+
+    @property
+    def sound(self) -> bool:
+        """Whether every planned move did what it was to do, and the hosts agree. What the plan left out does not count here."""
+        return not self.unfinished and not self.problems
+
+
+def build(
+    plan: Plan,
+    results: t.Mapping[str, t.Mapping[str, t.Any]],
+    after: t.Sequence[HostAfter] | None,
+    *,
+    name: str,
+    kind: str = "evacuate",
+    started: bool = True,
+) -> Report:
+    """The report on ``plan``: ``results`` are what the moves' tasks returned, by move id; ``after`` what the hosts run now.
+
+    ``after`` is None where nobody looked (check mode). ``started`` tells whether moves were attempted at all.
+    """
+    outcomes = tuple(_outcome(move, results.get(move.id) or {}, started) for move in plan.moves)
+    problems = tuple(_problems(plan, outcomes, after)) if started and after is not None else ()
+    return Report(
+        version=REPORT_VERSION,
+        name=name,
+        kind=kind,
+        status=_status(outcomes, problems, plan),
+        fingerprint=plan.fingerprint,
+        sources=plan.sources,
+        destinations=plan.destinations,
+        summary=summarize(outcomes, plan),
+        outcomes=outcomes,
+        blocked=plan.blocked,
+        staying=plan.staying,
+        problems=problems,
+        before=plan.before,
+        after=_measured(plan, after) if after else plan.after,
+        after_measured=bool(after),
+    )
+
+
+def summarize(outcomes: t.Sequence[Outcome], plan: Plan) -> Summary:
+    """The sums over ``outcomes``."""
+    states = [outcome.state for outcome in outcomes]
+    pauses = [outcome.downtime_ms for outcome in outcomes if outcome.downtime_ms is not None]
+    begins = [outcome.started for outcome in outcomes if outcome.started]
+    ends = [outcome.started + (outcome.seconds or 0.0) for outcome in outcomes if outcome.started]
+    return Summary(
+        planned=len(states),
+        moved=states.count(MOVED),
+        already_there=states.count(ALREADY_THERE),
+        failed=states.count(FAILED),
+        not_started=states.count(NOT_STARTED),
+        blocked=len(plan.blocked),
+        staying=len(plan.staying),
+        longest_pause_ms=max(pauses) if pauses else None,
+        disk_bytes=sum(outcome.disk_bytes for outcome in outcomes),
+        memory_bytes=sum(outcome.memory_bytes for outcome in outcomes),
+        started=min(begins) if begins else None,
+        seconds=max(ends) - min(begins) if begins else None,
+    )
+
+
+def _outcome(move: PlannedMove, result: t.Mapping[str, t.Any], started: bool) -> Outcome:
+    measured = from_data(MoveResult, result["move"]) if result.get("move") else None
+    state, message = _state(result, started)
+    details = result.get("details") or {}
+    return Outcome(
+        id=move.id,
+        order=move.order,
+        domain=move.domain,
+        uuid=move.uuid,
+        source=move.source,
+        destination=move.destination,
+        method=str(result.get("method") or (measured.method if measured else "") or move.method),
+        reason=str(result.get("method_reason") or move.reason),
+        state=state,
+        message=message,
+        error_code=str(result["error_code"]) if result.get("error_code") else None,
+        started=(measured.started if measured else None) or _number(details.get("started")),
+        seconds=measured.seconds if measured else _number(details.get("seconds")),
+        downtime_ms=measured.downtime_ms if measured else None,
+        disk_bytes=measured.disk_bytes if measured else 0,
+        memory_bytes=measured.memory_bytes if measured else 0,
+        stages=dict(measured.stages) if measured else {},
+        source_disks_kept=measured.source_disks_kept if measured else (),
+        warnings=_unique((*move.warnings, *(measured.warnings if measured else ()))),
+        findings=tuple(from_data(Finding, finding) for finding in _findings(result, details)),
+    )
+
+
+def _state(result: t.Mapping[str, t.Any], started: bool) -> tuple[str, str]:
+    """The state that a task's ``result`` tells, and the sentence that goes with it."""
+    message = str(result.get("msg") or "")
+    if result.get("failed") or result.get("unreachable"):
+        return FAILED, message or "The move failed without a message."
+    if result.get("outcome") == ALREADY_THERE:
+        return ALREADY_THERE, message
+    if not started:
+        return PLANNED, message
+    if not result or result.get("skipped"):
+        return NOT_STARTED, message or "The move was not started."
+    return MOVED, message
+
+
+def _findings(result: t.Mapping[str, t.Any], details: t.Mapping[str, t.Any]) -> list[t.Any]:
+    found = result.get("findings") or details.get("findings") or []
+    return [finding for finding in found if isinstance(finding, dict) and finding.get("severity") != "info"]
+
+
+def _number(value: t.Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and value else None
+
+
+def _unique(texts: t.Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
+
+
+def _problems(plan: Plan, outcomes: t.Sequence[Outcome], after: t.Sequence[HostAfter]) -> t.Iterator[str]:
+    """What the hosts say that the moves did not: a host that could not be asked, a domain left behind, two copies."""
+    active = {host.name: {domain.uuid for domain in host.domains if domain.active} for host in after}
+    for source in plan.sources:
+        if outcomes and source not in active:
+            yield f"{source} could not be read again after the moves, so it is not proven empty; look at it before you switch it off."
+    for outcome in outcomes:
+        places = [name for name, uuids in active.items() if outcome.uuid in uuids]
+        if len(places) > 1:
+            yield (
+                f"{outcome.domain} is active on {' and '.join(places)} at the same time; "
+                f"find out at once which copy is the right one and destroy the other."
+            )
+        elif outcome.arrived and outcome.source in places:
+            yield f"{outcome.domain} is reported as moved, yet it runs on {outcome.source}."
+        elif outcome.arrived and outcome.destination in active and not places:
+            yield f"{outcome.domain} was moved to {outcome.destination} and does not run there any more; look at its log there."
+
+
+def _status(outcomes: t.Sequence[Outcome], problems: t.Sequence[str], plan: Plan) -> str:
+    if not outcomes:
+        return INCOMPLETE if plan.blocked else NOTHING_TO_DO
+    if not all(outcome.arrived or outcome.state == PLANNED for outcome in outcomes):
+        return INCOMPLETE
+    if any(outcome.state == PLANNED for outcome in outcomes):
+        return ONLY_PLANNED
+    return INCOMPLETE if problems or plan.blocked else COMPLETE
+
+
+def _measured(plan: Plan, after: t.Sequence[HostAfter]) -> tuple[Placement, ...]:
+    """The placement that the hosts themselves report; sizes of the hosts are those that the plan knew."""
+    known = {placement.host: placement for placement in (*plan.after, *plan.before)}
+    return tuple(_placement(host, known.get(host.name, Placement(host.name))) for host in after)
+
+
+def _placement(host: HostAfter, known: Placement) -> Placement:
+    active = [domain for domain in host.domains if domain.active]
+    return dataclasses.replace(
+        known,
+        domains=tuple(domain.name for domain in active),
+        memory_bytes=sum(domain.memory for domain in active),
+        vcpus=sum(domain.vcpus for domain in active),
+    )

@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""Words that all renderings share: headline, counts, times, and names made safe for where they are shown. Pure."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+import unicodedata
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes, format_seconds
+from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
+    ALREADY_THERE,
+    COMPLETE,
+    FAILED,
+    MOVED,
+    NOT_STARTED,
+    NOTHING_TO_DO,
+    ONLY_PLANNED,
+    PLANNED,
+    Outcome,
+    Report,
+)
+
+STATE_WORDS = {
+    MOVED: "moved",
+    ALREADY_THERE: "already there",
+    FAILED: "failed",
+    NOT_STARTED: "not started",
+    PLANNED: "planned",
+}
+
+
+def plain(text: object) -> str:
+    """``text`` on one line without control or direction characters, which a name could use to forge output."""
+    return "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") else char for char in str(text))
+
+
+def joined(names: t.Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
+
+
+def count(number: int, noun: str) -> str:
+    """'1 domain', '3 domains'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def pause(milliseconds: int | None) -> str:
+    """A pause as people say it: '180 ms', '2.4 s'; '-' where none was measured."""
+    if milliseconds is None:
+        return "-"
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def duration(seconds: float | None) -> str:
+    """A duration with a tenth where it is short: '4.2 s', '2 min 05 s'."""
+    return f"{seconds:.1f} s" if seconds is not None and seconds < 10 else format_seconds(seconds)
+
+
+def moment(epoch: float | None) -> str:
+    """A moment in UTC to the second; '-' where it is not known."""
+    if epoch is None:
+        return "-"
+    return datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def worked(outcome: Outcome) -> float | None:
+    """The seconds that a move worked: all of it but the wait for its turn."""
+    if outcome.seconds is None:
+        return None
+    return max(outcome.seconds - outcome.stages.get("claim", 0.0) - outcome.stages.get("wait", 0.0), 0.0)
+
+
+def rate(outcome: Outcome) -> str:
+    """What a move carried per second of its transfer; '-' where nothing was measured."""
+    spent = sum(seconds for stage, seconds in outcome.stages.items() if stage in ("transfer", "disk", "memory"))
+    total = outcome.disk_bytes + outcome.memory_bytes
+    return f"{format_bytes(total / spent)}/s" if spent > 0 and total else "-"
+
+
+def headline(report: Report) -> str:
+    """The one sentence that everybody reads."""
+    sources, numbers = joined([plain(name) for name in report.sources]), report.summary
+    if report.status == NOTHING_TO_DO:
+        return f"Nothing to do for {sources}"
+    if report.status == ONLY_PLANNED:
+        return f"{count(numbers.planned, 'domain')} would leave {sources}"
+    if report.kind == "restore":
+        home = joined([plain(name) for name in report.destinations])
+        done = f"{count(numbers.moved + numbers.already_there, 'domain')} came home to {home}"
+        return done if report.status == COMPLETE else f"{done}, {_unfinished(report)}"
+    if report.status == COMPLETE:
+        return f"{sources} {'is' if len(report.sources) == 1 else 'are'} evacuated"
+    return f"{sources} {'is' if len(report.sources) == 1 else 'are'} not evacuated: {_unfinished(report)}"
+
+
+def _unfinished(report: Report) -> str:
+    numbers = report.summary
+    parts = [
+        f"{count(numbers.failed, 'move')} failed" if numbers.failed else "",
+        f"{count(numbers.not_started, 'move')} not started" if numbers.not_started else "",
+        f"{count(numbers.blocked, 'domain')} cannot move" if numbers.blocked else "",
+        f"{count(len(report.problems), 'problem')} found afterwards" if report.problems else "",
+    ]
+    return joined([part for part in parts if part])
+
+
+def story(report: Report) -> str:
+    """Who went where, when, and how long it took, in one sentence."""
+    if not report.outcomes:
+        return "No domain had to move."
+    arrived = [outcome for outcome in report.outcomes if outcome.arrived or report.status == ONLY_PLANNED]
+    hosts: dict[str, int] = {}
+    for outcome in arrived:
+        hosts[outcome.destination] = hosts.get(outcome.destination, 0) + 1
+    if not hosts:
+        return "No domain arrived on another host."
+    where = joined([f"{plain(host)} ({number})" for host, number in sorted(hosts.items())])
+    verb = "would move to" if report.status == ONLY_PLANNED else "moved to"
+    when = f" on {moment(report.summary.started)}, in {duration(report.summary.seconds)}" if report.summary.started else ""
+    return f"{count(len(arrived), 'domain')} {verb} {where}{when}."
+
+
+def lines(report: Report) -> list[str]:
+    """The summary as it is printed at the end of a run."""
+    numbers = report.summary
+    printed = [f"{headline(report)}. {story(report)}" if report.outcomes else f"{headline(report)}."]
+    if report.outcomes and report.status != ONLY_PLANNED:
+        printed.append(
+            f"moved {numbers.moved}, already there {numbers.already_there}, failed {numbers.failed}, not started "
+            f"{numbers.not_started}, cannot move {numbers.blocked}, staying {numbers.staying}; longest pause "
+            f"{pause(numbers.longest_pause_ms)}; {format_bytes(numbers.disk_bytes)} of disks and "
+            f"{format_bytes(numbers.memory_bytes)} of memory"
+        )
+    printed += [f"FAILED {plain(outcome.domain)}: {plain(outcome.message)}" for outcome in report.outcomes if outcome.state == FAILED]
+    printed += [
+        f"NOT STARTED {plain(outcome.domain)}: {plain(outcome.message)}" for outcome in report.outcomes if outcome.state == NOT_STARTED
+    ]
+    printed += [f"PROBLEM {plain(problem)}" for problem in report.problems]
+    printed += [f"stays {plain(item.domain)} on {plain(item.source)}: {plain(item.reason)}" for item in report.staying]
+    for item in report.blocked:
+        for host, reasons in item.reasons.items():
+            printed.append(f"cannot move {plain(item.domain)} to {plain(host)}: {plain(' '.join(reasons))}")
+    return printed
+
+
+def verdict(report: Report) -> str:
+    """The sentence that ends a run that did not do all it was to do; empty for one that did."""
+    if report.sound:
+        return ""
+    names = [f"{plain(outcome.domain)} ({outcome.error_code or STATE_WORDS[outcome.state]})" for outcome in report.unfinished]
+    parts = [f"{count(len(names), 'move')} not done: {', '.join(names)}." if names else ""]
+    parts += [plain(problem) for problem in report.problems]
+    return " ".join(part for part in [f"{headline(report)}.", *parts] if part)
