@@ -60,7 +60,3 @@ virsh -q pool-refresh default
 rm -rf /var/lib/virtops-kvm /run/virtops-kvm
 """
 
-
-def uri(lab: Lab, host: str) -> str:
-    """The libvirt URI by which the other hosts reach ``host``."""
-    return f"qemu+ssh://root@{lab.host(host).address}/system"
