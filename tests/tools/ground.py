@@ -94,7 +94,9 @@ def run(
     )
     output = done.stdout.decode("utf-8", "replace")
     if done.returncode != 0:
-        raise CommandFailed(f"$ {shlex.join(str(word) for word in words)}\n{output.rstrip()}\n(exit status {done.returncode})")
+        raise CommandFailed(
+            f"$ {shlex.join(str(word) for word in words)}\n{output.rstrip()}\n(exit status {done.returncode})"
+        )
     return output
 
 

@@ -39,8 +39,8 @@ class Bench:
 
 
 CHECKS: dict[str, t.Callable[[Bench], object]] = {
-    "ruff": lambda bench: bench.tool("ruff", "check", "."),
-    "ruff-format": lambda bench: bench.tool("ruff", "format", "--diff", "."),
+    "ruff": lambda bench: bench.tool("ruff", "check", "--output-format", "concise", "."),
+    "ruff-format": lambda bench: bench.tool("ruff", "format", "--diff", "--quiet", "."),
     "mypy": lambda bench: _mypy(bench),
     "yamllint": lambda bench: bench.tool("yamllint", "--strict", "."),
     "shellcheck": lambda bench: bench.tool("shellcheck", *SHELL_SCRIPTS),
@@ -61,19 +61,24 @@ def checks(names: t.Sequence[str], locks: contextlib.ExitStack) -> list[Check]:
         return Bench()
 
     bench = Once(make)
-    return [Check(name, single(lambda name=name: CHECKS[name](bench()))) for name in names or CHECKS]
+
+    def check(name: str) -> Check:
+        return Check(name, single(lambda: CHECKS[name](bench())))
+
+    return [check(name) for name in names or CHECKS]
 
 
 def _mypy(bench: Bench) -> str:
-    plugins = bench.collection.relative_to(bench.root) / "plugins"
-    tests = [f"{bench.collection.relative_to(bench.root)}/tests/{name}" for name in ("lab", "tools")]
-    there = [name for name in tests if (bench.root / name).is_dir()]
+    packages = ["ansible_collections.virtops.kvm.plugins"]
+    packages += [f"tests.{name}" for name in ("lab", "tools") if (bench.collection / "tests" / name).is_dir()]
     config = f"--config-file={bench.collection / 'pyproject.toml'}"
-    return bench.tool("mypy", config, plugins, *there, cwd=bench.root, MYPYPATH=f"{bench.root}:{bench.collection}")
+    words = [word for package in packages for word in ("--package", package)]
+    return bench.tool("mypy", config, *words, cwd=bench.root, MYPYPATH=f"{bench.root}:{bench.collection}")
 
 
 def _antsibull_docs(bench: Bench) -> str:
-    return bench.tool("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "all", ".")
+    words = ("--plugin-docs", "--validate-collection-refs", "all", ".")
+    return bench.tool("antsibull-docs", "lint-collection-docs", *words)
 
 
 def _antsibull_changelog(bench: Bench) -> None:

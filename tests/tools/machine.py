@@ -16,7 +16,7 @@ import threading
 import time
 import typing as t
 
-from tests.tools.ground import Refusal, is_root, locked, cache, run, say
+from tests.tools.ground import Refusal, cache, is_root, locked, run, say
 
 _LISTS = pathlib.Path("/var/lib/apt/lists")
 _LISTS_ARE_OLD_AFTER = 24 * 3600.0
@@ -41,7 +41,9 @@ def need(*packages: str) -> None:
 def install(packages: t.Sequence[str]) -> None:
     """Install ``packages`` with apt, without a question, also after an earlier run was interrupted."""
     if not is_root():
-        raise Refusal(f"Installing {', '.join(packages)} with apt needs root: run this once as root, for example with sudo.")
+        raise Refusal(
+            f"Installing {', '.join(packages)} with apt needs root: run this once as root, for example with sudo."
+        )
     if shutil.which("apt-get") is None:
         raise Refusal(f"{', '.join(packages)} must be installed, and this machine has no apt; install them by hand.")
     say(f"installing with apt: {' '.join(packages)}")
@@ -69,7 +71,9 @@ def pythons() -> dict[str, str]:
         install(["python3-venv"])
         found = _usable_pythons()
     if not found:
-        raise Refusal("No Python of this machine can make a virtual environment; install Python 3.10 or newer with its venv module.")
+        raise Refusal(
+            "No Python of this machine can make a virtual environment; install Python 3.10 or newer with its venv module."
+        )
     return found
 
 

@@ -35,7 +35,7 @@ _MARKS = {
     "pylint is told to look away": r"#\s*pylint:\s*(disable|skip-file)",
     "mypy is told to look away": r"#\s*mypy:\s*(ignore-errors|disable)",
     "ruff is told to look away from a whole file": r"#\s*(ruff|flake8):\s*noqa",
-    "the format is switched off": r"#\s*fmt:\s*(off|skip)",
+    "the format is switched off for more than a statement": r"#\s*fmt:\s*off",
     "yamllint is told to look away": r"#\s*yamllint\s+disable",
     "shellcheck is told to look away": r"#\s*shellcheck\s+disable",
     "a test is skipped, or may fail": r"pytest\.mark\.(skip|skipif|xfail)\b",
@@ -53,7 +53,12 @@ def find(collection: pathlib.Path) -> list[str]:
     for file in sorted(collection.rglob("*")):
         relative = file.relative_to(collection).as_posix()
         source = file.suffix in {".py", ".yml", ".yaml", ".sh"} or file.name == "run"
-        if source and file.is_file() and relative != "tests/tools/skips.py" and not relative.startswith("tests/output/"):
+        if (
+            source
+            and file.is_file()
+            and relative != "tests/tools/skips.py"
+            and not relative.startswith("tests/output/")
+        ):
             found += _search(file, relative, _MARKS)
     return found
 

@@ -34,7 +34,7 @@ class Lane:
     def ansible_test(self, command: str, *words: str) -> Outcome:
         """Run ``ansible-test COMMAND`` with this lane's own Python and count what it reported."""
         options = ("--local", "--python", self.venv.python_version, "--color", "no")
-        line = [self.venv.bin / "ansible-test", command, *options, *words]
+        line = [str(self.venv.bin / "ansible-test"), command, *options, *words]
         with self._turn:
             shutil.rmtree(self.reports, ignore_errors=True)
             return counted(
@@ -112,7 +112,9 @@ def _pytest(part: str, words: list[str], *, show: bool = False) -> Outcome:
         if not show:
             return run(command, env=env)
         say(f"running pytest {' '.join(words)}")
-        status = subprocess.run([*command, "--verbose", "--durations=10"], cwd=REPOSITORY, env=env, check=False).returncode
+        status = subprocess.run(
+            [*command, "--verbose", "--durations=10"], cwd=REPOSITORY, env=env, check=False
+        ).returncode
         if status != 0:
             raise CommandFailed(f"pytest ended with status {status}; its output is above.")
         return ""

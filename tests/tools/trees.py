@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The virtops.kvm authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The checkout as an installed collection: a symbolic link for Ansible, physical copies for the tools that insist on one."""
+"""The checkout as an installed collection: a symbolic link for Ansible, copies for the tools that insist on one."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def tracked_files() -> list[str]:
     if not (REPOSITORY / ".git").exists():
         raise Refusal("The tests read from git which files belong to the project; run them in a git checkout.")
     # Root may test a checkout that belongs to someone else.
-    words = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
-    names = [name for name in run(words).split("\0") if name]
-    return sorted(name for name in names if os.path.lexists(REPOSITORY / name))
+    git = ["git", "-c", "safe.directory=*"]
+    names = run([*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]).split("\0")
+    return sorted({name for name in names if name and os.path.lexists(REPOSITORY / name)})
 
 
 def copy_collection(name: str) -> pathlib.Path:

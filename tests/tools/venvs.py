@@ -77,6 +77,8 @@ def ensure(recipe: Recipe) -> Venv:
             say(f"installing with pip into {venv.path} (Python {version}): {', '.join(file.name for file in files)}")
             run([available[version], "-m", "venv", venv.path])
             options = ["--quiet", "--no-input", "--disable-pip-version-check", "--retries", "5"]
-            run([venv.python, "-m", "pip", "install", *options, *(word for file in files for word in ("-r", str(file)))])
+            run(
+                [venv.python, "-m", "pip", "install", *options, *(word for file in files for word in ("-r", str(file)))]
+            )
             complete.touch()
     return venv
