@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from . import network
+from .accel import kvm_works
 from .config import configure
+from .faults import Faults
 from .guest.assets import assets
 from .guest.guest import Guest
 from .guests import Guests
@@ -68,6 +70,10 @@ class Lab(Guests):
         return RUN / self.name
 
     @property
+    def fault(self) -> Faults:
+        return Faults(self)
+
+    @property
     def keys(self) -> Path:
         return DATA / self.name / "keys"
 
@@ -80,6 +86,7 @@ class Lab(Guests):
         lab = cls(name)
         install_needed()
         tree, guest = rootfs(suite), assets()
+        kvm = kvm_works(tree, guest)
         with locked(RUN / f"{name}.lock", f"lab {name}"):
             lab.state = State.load(lab.state.path)
             facts = lab.state.facts
@@ -88,14 +95,14 @@ class Lab(Guests):
                     f"lab {name} is already up with {len(facts['hosts'])} {facts['suite']} hosts; "
                     "take it down first or use another --name"
                 )
-            lab._prepare(tree, guest, hosts, suite, disk_mib)
+            lab._prepare(tree, guest, hosts, suite, disk_mib, kvm)
             with ThreadPoolExecutor(max_workers=hosts) as pool:
                 for result in [pool.submit(lab._bring_up, host) for host in lab.hosts]:
                     result.result()
         say(f"{hosts} {suite} hosts of lab {name} are up after {time.monotonic() - began:.1f} s")
         return lab
 
-    def _prepare(self, tree: Path, guest: Path, hosts: int, suite: str, disk_mib: int) -> None:
+    def _prepare(self, tree: Path, guest: Path, hosts: int, suite: str, disk_mib: int, kvm: bool) -> None:
         state = self.state
         state.record("directory", str(RUN / self.name))
         state.record("directory", str(DATA / self.name))
@@ -103,8 +110,7 @@ class Lab(Guests):
         shared = DATA / self.name / "shared"
         shared.mkdir(parents=True, exist_ok=True)
         shared.chmod(0o777)
-        state.facts.update(suite=suite, rootfs=str(tree), guest_assets=str(guest), disk_mib=disk_mib)
-        state.facts.setdefault("kvm", False)
+        state.facts.update(suite=suite, rootfs=str(tree), guest_assets=str(guest), disk_mib=disk_mib, kvm=kvm)
         state.set_fact("hosts", [f"kvm{number}" for number in range(1, hosts + 1)])
         network.make_lan(state, self.name)
         write_access(self.name, self.hosts, self.keys)

@@ -17,7 +17,7 @@ SUITES = ("trixie", "bookworm")
 MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "openssh-server", "ca-certificates",
-    "libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "qemu-block-extra", "ovmf",
+    "libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "ovmf",
     "python3", "python3-libvirt", "python3-lxml", "python3-jmespath",
     "iproute2", "nftables", "iputils-ping", "procps", "netcat-openbsd", "libnbd-bin",
 )  # fmt: skip
@@ -28,6 +28,7 @@ MASKED = (
     "dev-hugepages.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-importd.socket",
     "systemd-modules-load.service", "ldconfig.service", "systemd-networkd-wait-online.service",
     "systemd-journal-catalog-update.service", "systemd-update-done.service", "systemd-timesyncd.service",
+    "systemd-sysusers.service",
 )  # fmt: skip
 EXCLUDED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
 
@@ -86,6 +87,14 @@ def clean_leftovers() -> None:
         run(["rm", "-rf", "--one-file-system", str(path)])
 
 
+def prune(suite: str, keep: Path) -> None:
+    """Remove trees that an older recipe built and no lab uses."""
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    for path in CACHE.glob(f"rootfs-{suite}-*"):
+        if path != keep and f"lowerdir={path}," not in mounts:
+            run(["rm", "-rf", "--one-file-system", str(path)])
+
+
 def rootfs(suite: str) -> Path:
     """The cached root file system of a suite; builds it if it is not there."""
     if suite not in SUITES:
@@ -103,6 +112,7 @@ def rootfs(suite: str) -> Path:
         mmdebstrap(suite, building, PACKAGES, "--variant=minbase")
         finish(building)
         building.rename(final)
+        prune(suite, final)
         say(f"built it in {time.monotonic() - began:.0f} s")
     return final
 
