@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""What the user decides about a placement."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.units import GIB, KIB, MIB
+from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
+from ansible_collections.virtops.kvm.plugins.module_utils._model.room import default_reserve
+
+ORDERS = ("memory", "disk", "small", "name")
+_AMOUNT = re.compile(r"^(\d+(?:\.\d+)?)\s*(%|KiB|MiB|GiB)?$")
+_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reserve:
+    """Memory that a host keeps for itself: bytes, a part of its memory in percent, or (both None) the default."""
+
+    bytes: t.Optional[int] = None
+    percent: t.Optional[float] = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> Reserve:
+        """'4096' (MiB), '4 GiB', '10%', or None for the default. Raises InputError for anything else."""
+        if text is None or not str(text).strip():
+            return cls()
+        match = _AMOUNT.match(str(text).strip())
+        if not match:
+            raise InputError(
+                "memory_reserve",
+                f"memory_reserve '{text}' is neither an amount such as '4 GiB' nor a part such as '10%'.",
+            )
+        number, unit = float(match.group(1)), match.group(2)
+        if unit == "%":
+            if number >= 100:
+                raise InputError("memory_reserve", f"memory_reserve '{text}' would leave no memory to any guest.")
+            return cls(percent=number)
+        return cls(bytes=int(number * _UNITS[unit or "MiB"]))
+
+    def of(self, host: Host) -> int:
+        """Bytes that ``host`` keeps."""
+        if self.bytes is not None:
+            return self.bytes
+        if self.percent is not None:
+            return int(host.memory_total * self.percent / 100)
+        return default_reserve(host)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanOptions:
+    """``sources`` are to be emptied; ``destinations``, if empty, are all other hosts. ``selected`` holds the UUIDs of the
+    domains that shall move, None for all. ``link_rate`` is bytes per second, for estimates alone. ``accept`` holds codes of
+    findings that the user accepts."""
+
+    sources: t.Tuple[str, ...]
+    destinations: t.Tuple[str, ...] = ()
+    memory_reserve: Reserve = Reserve()
+    cpu_overcommit: float = 4.0
+    anti_affinity: t.Tuple[t.Tuple[str, ...], ...] = ()
+    exclude: t.Tuple[str, ...] = ()
+    selected: t.Optional[t.Tuple[str, ...]] = None
+    method: str = "auto"
+    link_rate: float = 110.0 * MIB
+    order: str = "memory"
+    accept: t.Tuple[str, ...] = ()

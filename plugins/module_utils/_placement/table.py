@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The plan as aligned lines for people: what moves, what stays, what cannot move and why."""
+
+from __future__ import annotations
+
+import typing as t
+import unicodedata
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes, format_seconds
+from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Blocked, Plan, PlannedMove
+
+_HEADER = ("#", "VM", "from -> to", "method", "disk", "memory", "est.", "reason")
+#: More hosts than this with one and the same reason are counted, not named.
+_NAMED_HOSTS = 4
+
+
+def table_of(plan: Plan) -> list[str]:
+    """All lines."""
+    lines = _moves(plan.moves) if plan.moves else ["No domain has to move."]
+    for move in plan.moves:
+        lines += [f"  warning  {move.domain}: {text}" for text in move.warnings]
+    if plan.staying:
+        lines += ["", "Staying:"]
+        lines += [f"  {name}  {reason}" for name, reason in _padded([(one.domain, one.reason) for one in plan.staying])]
+    if plan.blocked:
+        lines += ["", "Cannot move:"]
+        for one in plan.blocked:
+            lines += [f"  {one.domain} (on {one.source})", *_reasons(one)]
+    lines += ["", _summary(plan)]
+    return lines
+
+
+def _moves(moves: t.Sequence[PlannedMove]) -> list[str]:
+    rows = [_HEADER]
+    for move in moves:
+        rows.append(
+            (
+                str(move.order),
+                move.domain,
+                f"{move.source} -> {move.destination}",
+                move.method,
+                format_bytes(move.disk_bytes) if move.disk_bytes else "-",
+                format_bytes(move.memory_bytes),
+                format_seconds(move.seconds),
+                _why(move),
+            )
+        )
+    return ["  ".join(cells).rstrip() for cells in _padded(rows)]
+
+
+def _why(move: PlannedMove) -> str:
+    """The part of the reason that says why this method."""
+    return move.reason.split("; ")[0].partition(": ")[2]
+
+
+def _reasons(one: Blocked) -> list[str]:
+    hosts: dict[tuple[str, ...], list[str]] = {}
+    for host, sentences in one.reasons.items():
+        hosts.setdefault(sentences, []).append(host)
+    lines = []
+    for sentences, names in hosts.items():
+        named = ", ".join(names) if len(names) <= _NAMED_HOSTS else f"{names[0]} and {len(names) - 1} other hosts"
+        lines += [f"    {named}: {sentence}" for sentence in sentences]
+    return lines
+
+
+def _summary(plan: Plan) -> str:
+    amount = sum(move.disk_bytes + move.memory_bytes for move in plan.moves)
+    seconds = sum(move.seconds for move in plan.moves)
+    return (
+        f"{len(plan.moves)} to move ({format_bytes(amount)}, about {format_seconds(seconds)} one after another), "
+        f"{len(plan.staying)} staying, {len(plan.blocked)} blocked."
+    )
+
+
+def _padded(rows: t.Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [tuple(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths)) for row in rows]
+
+
+def _width(text: str) -> int:
+    """Columns that ``text`` takes in a terminal."""
+    wide = sum(1 for char in text if unicodedata.east_asian_width(char) in ("W", "F"))
+    return len(text) + wide - sum(1 for char in text if unicodedata.combining(char))
