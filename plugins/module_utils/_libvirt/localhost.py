@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """What the host's own files say: memory, pages, bridges, daemons, certificates, clock. Nothing here asks libvirt.
 
-Every reader takes the root of the file system, so that tests give it a small tree of their own.
+Readers of files take the root of the file system, so that tests give them a small tree of their own.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.command import run
 from ansible_collections.virtops.kvm.plugins.module_utils._core.conffile import Value, text_setting
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.rtnetlink import read_links
 
 #: Every daemon that may serve migrations, and the socket that stands for it.
 _DAEMONS = {
@@ -66,11 +67,10 @@ def free_hugepages(root: str = "/") -> dict[str, int]:
     return found
 
 
-def bridges(root: str = "/") -> tuple[str, ...]:
+def bridges() -> tuple[str, ...]:
     """The bridges of the kernel, and those of Open vSwitch where it is installed."""
-    pattern = os.path.join(glob.escape(root), "sys/class/net/*/bridge")
-    found = {os.path.basename(os.path.dirname(folder)) for folder in glob.glob(pattern)}
-    if root == "/" and shutil.which("ovs-vsctl"):
+    found = {link.name for link in read_links() if link.kind == "bridge"}
+    if shutil.which("ovs-vsctl"):
         found.update(_ovs_bridges())
     return tuple(sorted(found))
 
