@@ -59,7 +59,7 @@ class Reserve:
 class PlanOptions:
     """``sources`` are to be emptied; ``destinations``, if empty, are all other hosts. ``selected`` holds the UUIDs of the
     domains that shall move, None for all. ``link_rate`` is bytes per second, for estimates alone. ``accept`` holds codes of
-    findings that the user accepts."""
+    findings that the user accepts. ``homes`` names the one host that may take a domain, by its UUID; others go anywhere."""
 
     sources: t.Tuple[str, ...]
     destinations: t.Tuple[str, ...] = ()
@@ -72,3 +72,4 @@ class PlanOptions:
     link_rate: float = 110.0 * MIB
     order: str = "memory"
     accept: t.Tuple[str, ...] = ()
+    homes: t.Dict[str, str] = dataclasses.field(default_factory=dict)

@@ -26,6 +26,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._placement.fingerprint
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.moves import ordered_moves, with_warnings
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.problem import (
+    Bin,
+    Fitting,
     Item,
     Matcher,
     Problem,
@@ -88,7 +90,7 @@ def plan(facts: t.Sequence[HostFacts], options: PlanOptions) -> Plan:
     bins = [make_bin(one, options) for one in fleet.destinations]
     matcher = Matcher(options)
     movable, blocked, notes = _leave_at_all(items, matcher, fleet, facts)
-    problem = Problem(movable, bins, [[matcher.fitting(item, bin_) for bin_ in bins] for item in movable])
+    problem = Problem(movable, bins, [[_fitting(matcher, item, bin_, options) for bin_ in bins] for item in movable])
     assignment = solve(problem)
     state = State(problem)
     for item, where in assignment.items():
@@ -108,6 +110,15 @@ def plan(facts: t.Sequence[HostFacts], options: PlanOptions) -> Plan:
         after=_after(fleet, moves_to(problem, assignment)),
         options={**to_data(options), "parts": parts},
     )
+
+
+def _fitting(matcher: Matcher, item: Item, bin_: Bin, options: PlanOptions) -> Fitting:
+    """How ``item`` fits on ``bin_``; a domain with a home fits nowhere else."""
+    fitting = matcher.fitting(item, bin_)
+    home = options.homes.get(item.domain.uuid, bin_.name)
+    if home == bin_.name:
+        return fitting
+    return dataclasses.replace(fitting, reasons=(f"Its home is {home}.", *fitting.reasons))
 
 
 def _who_moves(fleet: Fleet, options: PlanOptions) -> tuple[list[Item], list[Staying]]:
