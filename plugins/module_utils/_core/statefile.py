@@ -69,6 +69,19 @@ def remove(path: str) -> bool:
     return True
 
 
+def put_away(path: str, *, delete: bool) -> str | None:
+    """Delete the file ``path``, or rename it so that nothing opens it by its old name; gives the new name. Never overwrites."""
+    if delete:
+        remove(path)
+        return None
+    number, name = 1, f"{path}.migrated"
+    while os.path.lexists(name):
+        number += 1
+        name = f"{path}.migrated-{number}"
+    os.rename(path, name)
+    return name
+
+
 class FileLock:
     """An advisory lock (flock) that the kernel releases when its owner dies."""
 

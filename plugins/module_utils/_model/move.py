@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import ACTIVE_STATES
+
 #: The stages of a move in their order (DESIGN, "One move").
 STAGES = ("claim", "prepare", "transfer", "switch", "verify", "release", "done")
 
@@ -32,6 +34,29 @@ class Progress:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sighting:
+    """What one host's libvirtd says of the domain. ``state`` and ``reason`` as in Domain; ``job`` is the operation that runs
+    for it. When ``reachable`` is false nothing else is known, and ``error`` says why."""
+
+    host: str
+    reachable: bool = True
+    found: bool = False
+    uuid: str = ""
+    name: str = ""
+    state: str = ""
+    reason: str = ""
+    persistent: bool = False
+    autostart: bool = False
+    job: t.Optional[str] = None
+    error: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether a QEMU process exists for it there."""
+        return self.found and self.state in ACTIVE_STATES
+
+
+@dataclasses.dataclass(frozen=True)
 class CreatedImage:
     """An image that this move created on the destination: undo may remove it, and nothing else."""
 
@@ -43,7 +68,11 @@ class CreatedImage:
 
 @dataclasses.dataclass(frozen=True)
 class Journal:
-    """The record of one move on its source host: stage by stage, written before each stage starts."""
+    """The record of one move on its source host: stage by stage, written before each stage starts.
+
+    ``folders`` and ``nvram`` are what the move made on the destination besides images; ``state`` is the domain's state before
+    it; ``source_disks`` are the local images that were copied, and ``source_disks_policy`` what becomes of them.
+    """
 
     id: str
     domain: str
@@ -58,7 +87,14 @@ class Journal:
     created_images: t.Tuple[CreatedImage, ...] = ()
     autostart: bool = False
     source_disks: t.Tuple[str, ...] = ()
+    source_disks_policy: str = "keep"
     source_xml: str = ""
+    persistent_xml: str = ""
+    state: str = ""
+    suspended: bool = False
+    folders: t.Tuple[str, ...] = ()
+    nvram: t.Optional[str] = None
+    checkpoints: t.Tuple[str, ...] = ()
     error_code: t.Optional[str] = None
     message: str = ""
 

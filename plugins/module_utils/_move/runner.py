@@ -1,0 +1,341 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""One run of a move: look at both sides, decide by the table, do the stages, and undo or finish whatever came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import typing as t
+import uuid as uuid_room
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding, blockers, findings_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, MoveResult, Sighting
+from ansible_collections.virtops.kvm.plugins.module_utils._move import decide as table
+from ansible_collections.virtops.kvm.plugins.module_utils._move import stages
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context
+from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import MovePlan, diff_of_plan, make_plan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter, from_stats
+from ansible_collections.virtops.kvm.plugins.module_utils._move.settle import failed, settle, still_aborting
+from ansible_collections.virtops.kvm.plugins.module_utils._move.transfer import Ended
+from ansible_collections.virtops.kvm.plugins.module_utils._move.undo import undo
+
+MOVED, ALREADY_THERE, ATTACHED = "moved", "already_there", "attached"
+_FOLLOW_POLL = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a run comes to."""
+
+    outcome: str
+    move: MoveResult
+    msg: str
+    findings: tuple[Finding, ...] = ()
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+    diff: t.Optional[dict[str, t.Any]] = None
+
+
+def run(context: Context, address: str, *, check_mode: bool = False) -> Report:
+    """Make sure that the domain runs on the destination. ``address`` is where the destination takes migration streams.
+
+    Raises KvmError whenever it does not; then the error says where the domain is and what was taken back.
+    """
+    context.begun = context.clock.monotonic()
+    try:
+        with contextlib.ExitStack() as held:
+            return _Run(context, address, check_mode, held).go()
+    finally:
+        if not check_mode:
+            context.note("done", finished=True)
+            if context.progress_id:
+                context.workspace.forget_abort(context.progress_id)
+
+
+class _Run:
+    """The state of one run between its steps."""
+
+    def __init__(self, context: Context, address: str, check_mode: bool, held: contextlib.ExitStack) -> None:
+        self._context = context
+        self._gateway = context.gateway
+        self._address = address
+        self._check_mode = check_mode
+        self._held = held
+        self._attached = False
+        self._resumed = False
+
+    def go(self) -> Report:
+        context = self._context
+        source, there = self._look()
+        uuid = source.uuid or there.uuid
+        if not self._check_mode and uuid:
+            self._lock(uuid)
+            if self._attached:
+                source, there = self._look()
+        decision = self._decide(source, there)
+        if decision.action == table.ATTACH:
+            return self._attach(source)
+        if decision.action == table.WAIT:
+            source, there, decision = settle(context, uuid)
+        if decision.action == table.REFUSE:
+            raise self._refusal(decision, source, there)
+        if decision.action in (table.FINISH, table.ALREADY_THERE):
+            return self._finish(decision, source, there)
+        if self._attached:
+            raise self._attached_in_vain(source)
+        return self._move(source, decision)
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def _look(self) -> tuple[Sighting, Sighting]:
+        context = self._context
+        source = self._gateway.look(SOURCE, context.name)
+        if not source.reachable:
+            raise KvmError("HOST_UNREACHABLE", f"libvirt on this host does not answer: {source.error}.")
+        there = self._gateway.look(DESTINATION, source.uuid or context.name)
+        if source.found and there.reachable and not there.found:
+            # A different domain may have the name there; the preflight tells.
+            there = dataclasses.replace(there, found=False)
+        context.name = source.name or there.name or context.name
+        if context.journal is None and (source.uuid or there.uuid):
+            context.journal = context.workspace.read_journal(source.uuid or there.uuid)
+        return source, there
+
+    def _decide(self, source: Sighting, there: Sighting) -> table.Decision:
+        return table.decide(self._context.name, source, there, self._journal())
+
+    def _journal(self) -> Journal | None:
+        """The last move's record, when it went to this destination."""
+        journal = self._context.journal
+        if journal is not None and journal.destination_uri != self._gateway.destination_uri:
+            return None
+        return journal
+
+    def _refusal(self, decision: table.Decision, source: Sighting, there: Sighting) -> KvmError:
+        message, journal = decision.message, self._context.journal
+        if decision.code == "DOMAIN_NOT_FOUND" and journal is not None and journal.stage == "done":
+            message = f"{message} It was moved from here to {journal.destination_host} before."
+        return KvmError(decision.code, message, source=to_data(source), destination=to_data(there))
+
+    # -- the lock, and moves that run already ------------------------------------------------------------------------
+
+    def _lock(self, uuid: str) -> None:
+        context = self._context
+        lock = context.workspace.lock(uuid)
+        self._held.callback(lock.release)
+        while not lock.try_acquire():
+            self._attached = True
+            self._watch(uuid)
+        if self._attached:
+            context.journal = context.workspace.read_journal(uuid)
+
+    def _watch(self, uuid: str) -> None:
+        """One look at a move that somebody else drives."""
+        context = self._context
+        stats = self._gateway.job_stats(uuid)
+        shown = from_stats(context.name, context.method, "transfer", stats, context.elapsed(), Meter())
+        context.tell(dataclasses.replace(shown, note="follows the move that runs already"))
+        if context.check_stop():
+            raise KvmError(
+                "MOVE_ABORTED",
+                f"Following the move of domain '{context.name}' was ended ({context.stop.reason}); that move was started elsewhere "
+                "and goes on.",
+            )
+        context.clock.sleep(_FOLLOW_POLL)
+
+    def _attach(self, source: Sighting) -> Report:
+        """A migration runs that nobody drives any more (its module was killed): follow it, then finish its work."""
+        self._attached = True
+        context = self._context
+        if self._check_mode:
+            return self._report(ATTACHED, "", (Change(f"domain {context.name}", "move", source.host, self._gateway.destination_host),))
+        seen = source
+        while seen.found and seen.job == "migration_out":
+            self._watch(source.uuid)
+            seen = self._gateway.look(SOURCE, source.uuid)
+        seen, there, decision = settle(context, source.uuid)
+        if decision.action in (table.FINISH, table.ALREADY_THERE):
+            return self._finish(decision, seen, there)
+        if decision.action == table.REFUSE:
+            raise self._refusal(decision, seen, there)
+        raise self._attached_in_vain(seen)
+
+    def _attached_in_vain(self, source: Sighting) -> KvmError:
+        context = self._context
+        if context.journal is not None and self._journal() is not None and context.journal.stage not in ("done", "undone"):
+            undo(context, context.journal)
+        return KvmError(
+            "MOVE_FAILED",
+            f"The move of domain '{context.name}' that ran already ended without success; the domain is {source.state} on "
+            f"{source.host}. Run again to start a new move.",
+        )
+
+    # -- it is there -------------------------------------------------------------------------------------------------
+
+    def _finish(self, decision: table.Decision, source: Sighting, there: Sighting) -> Report:
+        """The domain runs on the destination: do what is left, if this host's journal says that something is."""
+        context = self._context
+        context.journal = self._journal()
+        outcome = ATTACHED if self._attached else ALREADY_THERE
+        if decision.action == table.ALREADY_THERE:
+            if decision.leftover:
+                context.warnings.append(
+                    f"Domain '{context.name}' runs on {there.host} and is still defined on {source.host} ({source.state}). Nothing proves "
+                    "that a move left that definition, so it stays; undefine it when it is of no use."
+                )
+            changes = (Change(f"domain {context.name}", "move", source.host, there.host),) if self._attached else ()
+            return self._report(outcome, there.uuid, changes)
+        changes = self._leftovers(decision, source, there)
+        if self._attached:
+            changes = (Change(f"domain {context.name}", "move", source.host, there.host), *changes)
+        if self._check_mode:
+            return self._report(outcome, there.uuid, changes)
+        journal = context.journal
+        if journal is None:
+            now = context.clock.now()
+            context.journal = Journal(
+                uuid_room.uuid4().hex, context.name, there.uuid, source.host, self._gateway.destination_uri, there.host,
+                "live_shared", "release", now, now, state=there.state,
+            )  # fmt: skip
+        stages.verify(context, there.uuid, there)
+        kept = stages.release(context, there.uuid, decision.leftover)
+        return self._report(outcome, there.uuid, changes, kept)
+
+    def _leftovers(self, decision: table.Decision, source: Sighting, there: Sighting) -> tuple[Change, ...]:
+        name, changes, journal = self._context.name, [], self._context.journal
+        if decision.leftover:
+            changes.append(Change(f"definition {source.host}:{name}", "remove", source.state, None))
+        if journal is not None and journal.autostart and not there.autostart:
+            changes.append(Change(f"autostart {there.host}:{name}", "set", False, True))
+        return tuple(changes)
+
+    # -- it is here --------------------------------------------------------------------------------------------------
+
+    def _move(self, source: Sighting, decision: table.Decision) -> Report:
+        context = self._context
+        if not self._check_mode:
+            if decision.action == table.RESUME_SOURCE:
+                self._gateway.resume(SOURCE, source.uuid)
+            self._clear_old_attempt()
+        if self._check_mode:
+            plan, findings, reason = self._plan(source)
+            return self._planned(plan, findings, reason)
+        with context.stage("claim"):
+            context.note("claim")
+            beat = self._held.enter_context(stages.places(context, source.uuid))
+            plan, findings, reason = self._plan(source)
+        return self._drive(plan, findings, reason, beat)
+
+    def _clear_old_attempt(self) -> None:
+        """What an interrupted attempt left on this destination is removed; the domain is proven to be on the source alone."""
+        context = self._context
+        journal = self._journal()
+        if journal is not None and journal.stage not in ("done", "undone"):
+            gone = undo(context, journal)
+            if gone.left:
+                context.warnings.append(f"An earlier attempt left {', '.join(gone.left)} on {journal.destination_host}: {gone.reason}")
+        elif context.journal is not None and context.journal.stage not in ("done", "undone") and context.journal.created_images:
+            left = ", ".join(image.path for image in context.journal.created_images)
+            context.warnings.append(f"An earlier attempt to {context.journal.destination_host} may have left {left} there.")
+        context.journal = None
+
+    def _plan(self, source: Sighting) -> tuple[MovePlan, tuple[Finding, ...], str]:
+        context = self._context
+        survey = context.survey(source.uuid)
+        context.method = survey.choice.method
+        stopping = blockers(survey.findings)
+        if stopping:
+            code = stopping[0].code if len(stopping) == 1 else "PREFLIGHT_FAILED"
+            more = "" if len(stopping) == 1 else f" ({len(stopping) - 1} more: {', '.join(finding.code for finding in stopping[1:])})"
+            raise KvmError(
+                code,
+                f"{stopping[0].message} {stopping[0].remedy}{more}".strip(),
+                findings=findings_data(survey.findings),
+                method=survey.choice.method,
+                method_reason=survey.choice.reason,
+            )
+        live = self._gateway.definition(SOURCE, source.uuid, saved=False)
+        saved = self._gateway.definition(SOURCE, source.uuid, saved=True) if survey.domain.persistent else ""
+        return make_plan(context, survey, live, saved), survey.findings, survey.choice.reason
+
+    def _planned(self, plan: MovePlan, findings: tuple[Finding, ...], reason: str) -> Report:
+        report = self._report(MOVED, plan.uuid, plan.changes, reason=reason)
+        msg = f"Domain '{plan.name}' would move to {self._gateway.destination_host} by {plan.method} ({reason})."
+        return dataclasses.replace(report, findings=findings, msg=msg, diff=diff_of_plan(self._context, plan))
+
+    def _drive(self, plan: MovePlan, findings: tuple[Finding, ...], reason: str, beat: t.Callable[[], None]) -> Report:
+        context = self._context
+        stages.open_journal(context, plan, uuid_room.uuid4().hex)
+        context.record(stage="claim")
+        try:
+            stages.prepare(context, plan)
+        except KvmError as error:
+            raise failed(context, plan.uuid, Ended(error=error)) from error
+        ended = stages.transfer(context, plan, self._address, beat)
+        if not ended.returned:
+            raise still_aborting(context, plan.uuid, ended)
+        stats = self._gateway.completed_stats(plan.uuid) if ended.error is None else {}
+        source, there, decision = settle(context, plan.uuid)
+        if decision.action == table.REFUSE:
+            context.record(error_code=decision.code, message=decision.message)
+            raise self._refusal(decision, source, there)
+        if decision.action not in (table.FINISH, table.ALREADY_THERE):
+            if decision.action == table.RESUME_SOURCE and plan.paused is False:
+                self._gateway.resume(SOURCE, plan.uuid)
+            raise failed(context, plan.uuid, ended) from ended.error
+        if ended.error is not None:
+            context.warnings.append(f"The domain moved, although libvirt said: {ended.error.message}")
+        stages.verify(context, plan.uuid, there)
+        kept = stages.release(context, plan.uuid, decision.leftover)
+        report = self._report(MOVED, plan.uuid, plan.changes, kept, reason, stats)
+        return dataclasses.replace(report, findings=findings, diff=diff_of_plan(context, plan))
+
+    # -- the result --------------------------------------------------------------------------------------------------
+
+    def _report(
+        self,
+        outcome: str,
+        uuid: str,
+        changes: tuple[Change, ...],
+        kept: tuple[str, ...] = (),
+        reason: str = "",
+        stats: t.Mapping[str, t.Any] | None = None,
+    ) -> Report:
+        context, figures = self._context, dict(stats or {})
+        journal = context.journal
+        downtime = figures.get("downtime_net", figures.get("downtime"))
+        move = MoveResult(
+            domain=context.name,
+            uuid=uuid,
+            method=context.method or (journal.method if journal else ""),
+            method_reason=reason,
+            source_host=self._gateway.source_host,
+            destination_host=self._gateway.destination_host,
+            started=journal.started if journal and outcome == MOVED else 0.0,
+            seconds=round(context.elapsed(), 3) if outcome == MOVED and stats is not None else 0.0,
+            downtime_ms=None if downtime is None else int(downtime),
+            disk_bytes=int(figures.get("disk_processed") or 0),
+            memory_bytes=int(figures.get("memory_processed") or 0),
+            stages=dict(context.stages),
+            source_disks_kept=kept,
+            warnings=tuple(context.warnings),
+        )
+        return Report(outcome, move, _sentence(outcome, move), changes=changes, warnings=tuple(context.warnings))
+
+
+def _sentence(outcome: str, move: MoveResult) -> str:
+    if outcome == ALREADY_THERE:
+        return f"Domain '{move.domain}' is on {move.destination_host} already."
+    if outcome == ATTACHED:
+        return f"Domain '{move.domain}' came to {move.destination_host} by the move that ran already."
+    pause = "" if move.downtime_ms is None else f", the guest paused for {move.downtime_ms} ms"
+    return f"Domain '{move.domain}' moved from {move.source_host} to {move.destination_host} in {move.seconds:.1f} s{pause}."
+
+
