@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._checks.facts import CheckFacts
+from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import CheckFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import reach_findings

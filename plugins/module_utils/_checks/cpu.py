@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._checks.facts import CPU_INCOMPATIBLE, CPU_UNKNOWN, CheckFacts
+from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import (
+    CPU_INCOMPATIBLE,
+    CPU_UNKNOWN,
+    CheckFacts,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import fit_cpu

@@ -17,7 +17,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._checks.connectivity i
     check_tls,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._checks.cpu import check_cpu
-from ansible_collections.virtops.kvm.plugins.module_utils._checks.facts import CheckFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._checks.identity import check_name, check_uuid
 from ansible_collections.virtops.kvm.plugins.module_utils._checks.media import check_media
 from ansible_collections.virtops.kvm.plugins.module_utils._checks.memory import check_hugepages, check_memory
@@ -28,6 +27,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._checks.storage import
     check_sharing,
     check_space,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import CheckFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import ANYWHERE, THERE, Fit, fit_cpu

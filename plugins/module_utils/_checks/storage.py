@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._checks.facts import CheckFacts, DestinationImage
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
+from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import CheckFacts, DestinationImage
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, hard_blocker, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
@@ -27,6 +27,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.room import Nee
 _DROPS_CACHE = 5007000
 _SAFE_CACHES = (None, "default", "none", "directsync")
 
+_CAUSES = {LOCAL: "only its own host sees it", DISPROVEN: "the destination has other storage at that path"}
+
 
 def check_sharing(facts: CheckFacts) -> t.Iterator[Finding]:
     """STORAGE_NOT_SHARED, SHARED_UNPROVEN: for every writable disk that is not copied."""
@@ -37,8 +39,10 @@ def check_sharing(facts: CheckFacts) -> t.Iterator[Finding]:
         if disk.readonly or disk.empty or disk.device in ("cdrom", "floppy") or disk.target in copied:
             continue
         state = sharing(disk, facts.destination)
-        if state in (LOCAL, DISPROVEN):
-            cause = "only its own host sees it" if state == LOCAL else "the destination has other storage at that path"
+        image = facts.image(disk.target)
+        absent = image is not None and image.exists is False
+        if absent or state in (LOCAL, DISPROVEN):
+            cause = _CAUSES.get(state, "the destination does not have it")
             yield blocker(
                 "STORAGE_NOT_SHARED",
                 disk.target,
@@ -98,7 +102,7 @@ def _image(facts: CheckFacts, disk: Disk, image: DestinationImage) -> t.Iterator
             facts.destination_name,
             f"{facts.pair.move}: the destination has no active storage pool at {folder_of(image.path)} for disk "
             f"{disk.target}.",
-            "Define and start a pool of type dir there, or name another path in mapping.",
+            "Define and start a pool of type dir there, or name another path in mapping, or accept that the folder is made.",
             folder=folder_of(image.path),
             **evidence,
         )

@@ -20,7 +20,7 @@ FIXED_SECONDS = 3.0
 #: Names that mean something to Ansible, so that no move may have them.
 _RESERVED = ("localhost", "127.0.0.1", "::1", "all", "ungrouped")
 #: Characters that make a pattern or an address of an inventory host's name.
-_SPECIAL = str.maketrans({char: "_" for char in ":,[]{}*?&!%#~"})
+_SPECIAL = str.maketrans(dict.fromkeys(":,[]{}*?&!%#~", "_"))
 
 
 def ordered_moves(

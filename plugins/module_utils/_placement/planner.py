@@ -26,6 +26,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._placement.fingerprint
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.moves import ordered_moves, with_warnings
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.problem import (
+    NAME_GROUP,
     Bin,
     Fitting,
     Item,
@@ -183,10 +184,7 @@ def _no_place(problem: Problem, state: State, index: int) -> Blocked:
         fitting = problem.fittings[index][where]
         found = list(fitting.reasons)
         if not found:
-            held = state.groups[where]
-            found += [
-                f"A member of its anti-affinity group ({group}) goes there." for group in item.groups if group in held
-            ]
+            found += [_rival(group) for group in item.groups if group in state.groups[where]]
             found += [
                 shortage(resource, amount, state.free[where][resource]) + " The planned moves take the rest."
                 for resource, amount in fitting.demand.items()
@@ -194,6 +192,13 @@ def _no_place(problem: Problem, state: State, index: int) -> Blocked:
             ]
         reasons[bin_.name] = tuple(found)
     return Blocked(item.domain.name, item.domain.uuid, item.source.name, reasons)
+
+
+def _rival(group: str) -> str:
+    """A sentence about the group that an item cannot share a host with."""
+    if group.startswith(NAME_GROUP):
+        return "Another domain of that name is planned to go there."
+    return f"A member of its anti-affinity group ({group}) is planned to go there."
 
 
 def moves_to(problem: Problem, assignment: t.Mapping[int, int]) -> dict[tuple[str, str], str]:

@@ -45,6 +45,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._placement.options imp
 Resource = t.Tuple[str, str]
 MEMORY: Resource = ("memory", "")
 VCPUS: Resource = ("vcpus", "")
+#: Marks the groups that come from domains of one name.
+NAME_GROUP = "name "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Problem:
 
 def groups_of(name: str, anti_affinity: t.Sequence[t.Sequence[str]]) -> tuple[str, ...]:
     """The anti-affinity groups of a domain name. One host cannot hold two domains of one name, so that is a group too."""
-    return (f"name {name}", *(", ".join(group) for group in anti_affinity if name in group))
+    return (f"{NAME_GROUP}{name}", *(", ".join(group) for group in anti_affinity if name in group))
 
 
 def make_bin(facts: HostFacts, options: PlanOptions) -> Bin:
@@ -195,7 +197,8 @@ class Matcher:
             pool = host.pool_at(need.folder)
             copy_bytes += need.allocated
             if pool is None:
-                reasons.append(f"It has no active storage pool at {need.folder} for disk {need.target}.")
+                if "POOL_MISSING" not in self._options.accept:
+                    reasons.append(f"It has no active storage pool at {need.folder} for disk {need.target}.")
                 continue
             store = ("disk", store_of(pool))
             demand[store] = demand.get(store, 0) + need.allocated

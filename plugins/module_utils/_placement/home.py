@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The way home: a return ticket and what the hosts run now in, plan out. Pure.
+
+The ticket says where each domain belongs; where it is now is looked up. So it does not matter what happened in between.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
+    PLAN_VERSION,
+    HostFacts,
+    Plan,
+    PlannedMove,
+    Staying,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.fingerprint import parts_of, whole
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner import plan
+
+
+def plan_home(ticket: Plan, facts: t.Sequence[HostFacts], options: PlanOptions) -> Plan:
+    """The plan that brings the ticket's domains to the destinations it names; ``options``' own hosts do not matter."""
+    staying: list[Staying] = []
+    away: dict[str, set[str]] = {}
+    for move in ticket.moves:
+        at = _where(move, facts)
+        if at.stays:
+            staying.append(at.stays)
+        else:
+            away.setdefault(at.host, set()).add(move.uuid)
+    homes = {move.uuid: move.destination for move in ticket.moves}
+    options = dataclasses.replace(options, destinations=tuple(sorted(set(homes.values()) - set(away))), homes=homes)
+    if not away:
+        return _nothing(ticket, facts, staying)
+    wanted = tuple(sorted(uuid for uuids in away.values() for uuid in uuids))
+    planned = plan(facts, dataclasses.replace(options, sources=tuple(sorted(away)), selected=wanted))
+    return dataclasses.replace(planned, staying=tuple(staying))
+
+
+@dataclasses.dataclass(frozen=True)
+class _At:
+    """Where a domain of the ticket is: on ``host``, whence it goes home, or it ``stays``."""
+
+    host: str = ""
+    stays: t.Optional[Staying] = None
+
+
+def _where(move: PlannedMove, facts: t.Sequence[HostFacts]) -> _At:
+    found = {one.name: domain.active for one in facts for domain in one.domains if domain.uuid == move.uuid}
+    active = [name for name, is_active in found.items() if is_active]
+    if active and active != [move.destination]:
+        return _At(host=next(name for name in active if name != move.destination))
+    if active:
+        return _stays(move, move.destination, "HOME", "It is home.")
+    if found:
+        host = move.destination if move.destination in found else next(iter(found))
+        return _stays(
+            move, host, "SHUTOFF", f"It is shut off on {host}; moving a domain that does not run is not possible yet."
+        )
+    return _stays(move, move.source, "GONE", "It is gone: none of the hosts knows it any more.")
+
+
+def _stays(move: PlannedMove, host: str, code: str, reason: str) -> _At:
+    return _At(stays=Staying(move.domain, move.uuid, host, code, reason))
+
+
+def _nothing(ticket: Plan, facts: t.Sequence[HostFacts], staying: t.Sequence[Staying]) -> Plan:
+    parts = parts_of(PlanOptions(sources=ticket.sources), [], facts)
+    return Plan(PLAN_VERSION, whole(parts), ticket.sources, ticket.destinations, staying=tuple(staying))
