@@ -40,7 +40,8 @@ def hosts(lab: Lab) -> t.Iterator[list[str]]:
 
 
 def sweep(lab: Lab) -> None:
-    """Remove every guest, every other domain and image, and every record of ours: each test starts from empty hosts."""
+    """End every fault, remove every guest, every other domain and image, and every record of ours: each test starts from empty hosts."""
+    lab.fault.clear()
     for guest in lab.guests:
         guest.remove()
     for host in lab.hosts:

@@ -30,9 +30,9 @@ def test_06_link_down_for_twenty_seconds(lab: Lab, hosts: list[str]) -> None:
     guest = slow_guest(lab, source)
     started = start_move(lab, guest, source, destination, bandwidth=SLOW)
     wait_mirroring(lab, guest, source, started)
-    lab.link_down(destination)
+    lab.fault.link(destination, False)
     time.sleep(20)
-    lab.link_up(destination)
+    lab.fault.link(destination, True)
     result = started.finish().result("domain_migration")
 
     if result.get("failed"):
@@ -50,14 +50,14 @@ def test_06_link_down_for_good(lab: Lab, hosts: list[str]) -> None:
     pid = guest.qemu_pid(lab.host(source))
     started = start_move(lab, guest, source, destination, bandwidth=SLOW, timeout=40)
     wait_mirroring(lab, guest, source, started)
-    lab.link_down(destination)
+    lab.fault.link(destination, False)
     result = started.finish().result("domain_migration")
 
     assert result["failed"]
     assert result["error_code"] in ("MOVE_ABORTING", "MOVE_TIMEOUT", "MOVE_ABORTED", "HOST_UNREACHABLE", "OWNERSHIP_UNPROVEN")
     assert guest.qemu_pid(lab.host(source)) == pid
     assert lab.host(source).virsh("domstate", guest.uuid).strip() == "running"
-    lab.link_up(destination)
+    lab.fault.link(destination, True)
     wait_for(f"the old job of {guest.name} to end", lambda: job(lab, guest, source) == "None", 1200, 1)
     again = move(lab, guest, source, destination)
     assert not again.get("failed"), again
@@ -70,9 +70,9 @@ def test_07_destination_full(lab: Lab, hosts: list[str]) -> None:
     pid = guest.qemu_pid(lab.host(source))
     started = start_move(lab, guest, source, destination, bandwidth=SLOW)
     wait_mirroring(lab, guest, source, started)
-    lab.fill_disk(destination)
+    lab.fault.fill(destination)
     result = started.finish().result("domain_migration")
-    lab.free_disk(destination)
+    lab.fault.unfill(destination)
 
     assert result["failed"]
     assert "space" in result["msg"].lower()
@@ -85,9 +85,9 @@ def test_07_destination_full(lab: Lab, hosts: list[str]) -> None:
 def test_07_destination_full_beforehand_is_refused(lab: Lab, hosts: list[str]) -> None:
     source, destination = hosts[:2]
     guest = slow_guest(lab, source)
-    lab.fill_disk(destination)
+    lab.fault.fill(destination)
     result = move(lab, guest, source, destination)
-    lab.free_disk(destination)
+    lab.fault.unfill(destination)
 
     assert result["failed"]
     assert "DISK_SPACE_SHORT" in [finding["code"] for finding in result["details"]["findings"]]
@@ -99,9 +99,9 @@ def test_24_migration_ports_closed(lab: Lab, hosts: list[str]) -> None:
     source, destination = hosts[:2]
     guest = lab.create_guest(source, "qcow2")
     pid = guest.qemu_pid(lab.host(source))
-    lab.close_ports(destination, "49152-49215")
+    lab.fault.close(destination, "49152-49215")
     result = move(lab, guest, source, destination)
-    lab.open_ports(destination)
+    lab.fault.open(destination)
 
     assert result["failed"]
     assert "PORT_BLOCKED" in [finding["code"] for finding in result["details"]["findings"]]
@@ -114,9 +114,9 @@ def test_24_migration_ports_closed(lab: Lab, hosts: list[str]) -> None:
 def test_24_control_port_closed(lab: Lab, hosts: list[str]) -> None:
     source, destination = hosts[:2]
     guest = lab.create_guest(source, "qcow2")
-    lab.link_down(destination)
+    lab.fault.link(destination, False)
     result = move(lab, guest, source, destination)
-    lab.link_up(destination)
+    lab.fault.link(destination, True)
 
     assert result["failed"]
     assert result["error_code"] == "HOST_UNREACHABLE"

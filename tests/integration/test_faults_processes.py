@@ -34,7 +34,7 @@ def test_01_source_qemu_killed_while_disks_are_copied(lab: Lab, hosts: list[str]
     guest = slow_guest(lab, source)
     started = start_move(lab, guest, source, destination, bandwidth=SLOW)
     wait_mirroring(lab, guest, source, started)
-    lab.kill_qemu(guest, source)
+    lab.fault.qemu(guest, source, "kill")
     result = started.finish().result("domain_migration")
 
     assert result["failed"]
@@ -54,7 +54,7 @@ def test_03_destination_qemu_killed_while_disks_are_copied(lab: Lab, hosts: list
     with lab.watch([guest]) as watcher:
         started = start_move(lab, guest, source, destination, bandwidth=SLOW)
         wait_mirroring(lab, guest, source, started)
-        lab.kill_qemu(guest, destination)
+        lab.fault.qemu(guest, destination, "kill")
         result = started.finish().result("domain_migration")
         still_here(guest, source, pid)
         acknowledged = watcher.fresh()["guests"][guest.name]["acknowledged"]
@@ -75,11 +75,11 @@ def test_09_source_libvirtd_killed_while_disks_are_copied(lab: Lab, hosts: list[
     pid = guest.qemu_pid(lab.host(source))
     started = start_move(lab, guest, source, destination, bandwidth=SLOW)
     wait_mirroring(lab, guest, source, started)
-    lab.kill_libvirtd(source)
+    lab.fault.daemon(source, "down")
     result = started.finish().result("domain_migration")
 
     assert result["failed"]
-    lab.start_libvirtd(source)
+    lab.fault.daemon(source, "up")
     still_here(guest, source, pid)
 
     assert move(lab, guest, source, destination)["changed"]
@@ -93,12 +93,12 @@ def test_09_destination_libvirtd_killed_while_disks_are_copied(lab: Lab, hosts: 
     pid = guest.qemu_pid(lab.host(source))
     started = start_move(lab, guest, source, destination, bandwidth=SLOW)
     wait_mirroring(lab, guest, source, started)
-    lab.kill_libvirtd(destination)
+    lab.fault.daemon(destination, "down")
     result = started.finish().result("domain_migration")
 
     assert result["failed"]
     still_here(guest, source, pid)
-    lab.start_libvirtd(destination)
+    lab.fault.daemon(destination, "up")
 
     assert move(lab, guest, source, destination)["changed"]
     arrived(guest, destination)
