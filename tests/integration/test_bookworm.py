@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The oldest hosts we promise: Debian bookworm with libvirt 9.0 and QEMU 7.2. The main road of every move, for real."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from tests.integration.ansible_runs import run_module
+from tests.integration.moves import arrived, move
+from tests.lab import Lab
+
+
+@pytest.fixture(scope="module")
+def old_lab() -> t.Iterator[Lab]:
+    """Two bookworm hosts."""
+    lab = Lab.up(name="it-old", hosts=2, suite="bookworm")
+    try:
+        yield lab
+    finally:
+        lab.down()
+
+
+def test_versions_are_the_old_ones(old_lab: Lab) -> None:
+    host = run_module(old_lab.inventory, "kvm1", "host_info", {})["host"]
+    assert host["libvirt_version"] // 1_000_000 == 9
+    assert host["qemu_version"] // 1_000_000 == 7
+
+
+@pytest.mark.parametrize("shape", ["three-disks", "chain", "uefi"])
+def test_there_and_back_with_disks(old_lab: Lab, shape: str) -> None:
+    guest = old_lab.create_guest("kvm1", shape)
+    with old_lab.watch([guest]) as watcher:
+        there = move(old_lab, guest, "kvm1", "kvm2")
+        assert there["changed"], there
+        assert there["method"] == "live_block"
+        arrived(guest, "kvm2")
+        assert not move(old_lab, guest, "kvm1", "kvm2")["changed"]
+        report = watcher.fresh()["guests"][guest.name]
+    assert not report["two_copies"], report["evidence"]
+    verdict = old_lab.verify(guest, "kvm2", report["acknowledged"])
+    assert (verdict.lost, verdict.torn) == (0, 0)
+    guest.remove()
