@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import pathlib
 import shutil
 import typing as t
@@ -29,10 +30,14 @@ class Bench:
             self.venv.environment(),
             ANSIBLE_COLLECTIONS_PATH=str(self.root),
             ANSIBLE_HOME=str(workspace() / "ansible-home"),
-            MYPY_CACHE_DIR=str(workspace() / "mypy"),
+            MYPY_CACHE_DIR=str(workspace() / f"mypy-{self._settings()}"),
             NO_COLOR="1",
             RUFF_CACHE_DIR=str(workspace() / "ruff"),
         )
+
+    def _settings(self) -> str:
+        """Names the settings: mypy's cache outlives a change of them."""
+        return hashlib.sha256((self.collection / "pyproject.toml").read_bytes()).hexdigest()[:8]
 
     def tool(self, *words: str | pathlib.Path, cwd: pathlib.Path | None = None, **env: str) -> str:
         return run(words, cwd=cwd or self.collection, env={**self.env, **env})

@@ -41,6 +41,9 @@ _MARKS = {
     "a test is skipped, or may fail": r"pytest\.mark\.(skip|skipif|xfail)\b",
 }
 
+_SOURCES = (".py", ".sh", ".yaml", ".yml")
+_SPEAKS_OF_MARKS = ("tests/tools/skips.py", "tests/unit/tools/test_skips.py")
+
 
 def find(collection: pathlib.Path) -> list[str]:
     """One line per finding: file, line and what is wrong with it."""
@@ -50,15 +53,9 @@ def find(collection: pathlib.Path) -> list[str]:
         found += _search(collection / name, name, {"something is skipped or ignored here": pattern})
     for file in sorted((collection / "tests" / "sanity").glob("ignore*.txt")):
         found += _search(file, f"tests/sanity/{file.name}", {"a fault is ignored here": r"\S"})
-    for file in sorted(collection.rglob("*")):
+    for file in sorted(path for path in collection.rglob("*") if path.suffix in _SOURCES or path.name == "run"):
         relative = file.relative_to(collection).as_posix()
-        source = file.suffix in {".py", ".yml", ".yaml", ".sh"} or file.name == "run"
-        if (
-            source
-            and file.is_file()
-            and relative != "tests/tools/skips.py"
-            and not relative.startswith("tests/output/")
-        ):
+        if relative not in _SPEAKS_OF_MARKS and not relative.startswith("tests/output/"):
             found += _search(file, relative, _MARKS)
     return found
 
