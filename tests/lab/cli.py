@@ -9,9 +9,11 @@ import json
 import os
 import sys
 
+from .cli_guest import add_verbs, run_fault, run_guest
 from .inventory import wrapper
 from .lab import Lab
 from .rootfs import SUITES
+from .selftest import selftest
 from .shell import LabError
 
 
@@ -29,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
     shell = verbs.add_parser("shell", parents=[common], help="a shell or one command on a host, by ssh")
     shell.add_argument("host")
     shell.add_argument("command", nargs=argparse.REMAINDER)
+    selftest = verbs.add_parser("selftest", help="prove the lab itself, in a lab of its own")
+    selftest.add_argument("--suite", choices=SUITES, default="trixie")
+    add_verbs(verbs, common)
     return top
 
 
@@ -51,7 +56,13 @@ def dispatch(options: argparse.Namespace) -> int:
     if options.verb == "down":
         Lab(options.name).down()
         return 0
+    if options.verb == "selftest":
+        return selftest(options.suite)
     lab = Lab.attach(options.name)
+    if options.verb == "guest":
+        return run_guest(lab, options)
+    if options.verb == "fault":
+        return run_fault(lab, options)
     if options.verb == "status":
         return show_status(lab, options.json)
     ssh = str(wrapper(lab.name, "ssh"))
