@@ -50,6 +50,8 @@ def parse_settings(text: str) -> dict[str, Value]:
             settings[key] = items
         elif tokens[index][0] in ("text", "long", "number"):
             settings[key] = _value(*tokens[index])
+        else:
+            continue
         index += 1
     return settings
 
