@@ -21,8 +21,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 def test_round_trip(tmp_path: pathlib.Path) -> None:
     path = str(tmp_path / "new" / "cordon.json")
     assert read_cordon(path) is None
-    write_cordon(Cordon("memory – büro", 12.5), path)
-    assert read_cordon(path) == Cordon("memory – büro", 12.5)
+    write_cordon(Cordon("memory, büro", 12.5), path)
+    assert read_cordon(path) == Cordon("memory, büro", 12.5)
     remove_cordon(path)
     remove_cordon(path)
     assert read_cordon(path) is None
