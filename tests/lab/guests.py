@@ -51,7 +51,7 @@ class Guests:
         """Create a guest; returns when it beats (or is in the state its shape asks for)."""
         place = host if isinstance(host, Host) else self.host(host)
         form = shape_named(shape, **options)
-        with locked(self._guest_lock, f"the guests of lab {self.name}"):
+        with locked(self._guest_lock, "guests", quiet=True):
             records = self._records()
             used = {record["number"] for record in records.values()}
             number = next(number for number in range(150) if number not in used)
@@ -62,7 +62,7 @@ class Guests:
             records[name] = {"number": number, "disks": disks, "files": disks, "shape": shape}
             self.book.save()
         made = create(self._guest(name, records[name]), place, form, bool(self.state.facts.get("kvm")))
-        with locked(self._guest_lock, f"the guests of lab {self.name}"):
+        with locked(self._guest_lock, "guests", quiet=True):
             records = self._records()
             records[name]["files"] = made.files
             self.book.save()
@@ -75,6 +75,6 @@ class Guests:
             return [job.result() for job in jobs]
 
     def forget_guest(self, name: str) -> None:
-        with locked(self._guest_lock, f"the guests of lab {self.name}"):
+        with locked(self._guest_lock, "guests", quiet=True):
             self._records().pop(name, None)
             self.book.save()

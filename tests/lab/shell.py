@@ -64,14 +64,15 @@ def wait_for(what: str, ready: Callable[[], bool], timeout: float = 180, pause: 
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str, quiet: bool = False) -> Iterator[None]:
     """Hold an exclusive lock; says so when it has to wait. The kernel releases it if we are killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting for another process that holds the lock on {what}")
+            if not quiet:
+                say(f"waiting for another process that holds the lock on {what}")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -50,7 +50,7 @@ SHAPES: dict[str, Shape] = {
     "three-disks": Shape(disks=(Disk("qcow2"), Disk("raw"), Disk("qcow2"))),
     "chain": Shape(disks=(Disk("qcow2", chain=True),), fill_mib=16),
     "iso": Shape(iso=True),
-    "uefi": Shape(uefi=True, memory_mib=128),
+    "uefi": Shape(uefi=True, memory_mib=192),  # OVMF needs room to unpack the kernel
     "q35": Shape(machine="q35"),
     "pc": Shape(machine="pc"),
     "paused": Shape(start="paused"),
