@@ -28,7 +28,7 @@ def overlay(path: pathlib.Path, size: int, backing: str = "", form: str = "qcow2
     path.write_bytes(head.ljust(72, b"\0") + extension + b"\0" * 8 + name)
 
 
-@pytest.fixture()
+@pytest.fixture
 def probe(tmp_path: pathlib.Path) -> StorageProbe:
     """A probe for which ``shared`` below the test's folder is an NFS mount."""
     mounts = parse_mounts(
