@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
 
 #: The option that turns an acceptable blocker into a warning.
@@ -91,3 +92,12 @@ def hard_blocker(code: str, subject: str, message: str, remedy: str, **evidence:
 def warning(code: str, subject: str, message: str, remedy: str, **evidence: t.Any) -> Finding:
     """A finding that the user should know of; the move goes on."""
     return Finding(code, WARNING, subject, message, evidence, remedy)
+
+
+def check_accept(codes: t.Sequence[str]) -> tuple[str, ...]:
+    """The codes that a user accepts. Raises InputError for one that does not exist or that nobody may accept."""
+    for code in codes:
+        if code not in ACCEPTABLE:
+            known = "may not be accepted" if code in CODES else "is no code of a finding"
+            raise InputError(ACCEPT, f"'{code}' {known}; accept takes {', '.join(ACCEPTABLE)}.", code=code)
+    return tuple(codes)

@@ -17,7 +17,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.units import for
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import ANYWHERE, THERE, Pair
+from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import ANYWHERE, THERE, Fit, Pair, fit_identity
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice, choose_method
 from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import (
@@ -33,6 +33,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import (
     reach_findings,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import (
+    Need,
     hugepages_free,
     memory_available,
     memory_needed,
@@ -45,6 +46,21 @@ from ansible_collections.virtops.kvm.plugins.module_utils._placement.options imp
 Resource = t.Tuple[str, str]
 MEMORY: Resource = ("memory", "")
 VCPUS: Resource = ("vcpus", "")
+#: Predicates whose answer is the same for hosts that are equal in all of _KIND.
+_BY_KIND: t.Tuple[Fit, ...] = tuple(fit for fit in THERE if fit is not fit_identity)
+_KIND = (
+    "arch",
+    "virt_types",
+    "machines",
+    "firmwares",
+    "cpu_model",
+    "cpu_vendor",
+    "cpu_models",
+    "networks",
+    "bridges",
+    "qemu_version",
+    "libvirt_version",
+)
 #: Marks the groups that come from domains of one name.
 NAME_GROUP = "name "
 
@@ -134,29 +150,42 @@ class Matcher:
     def __init__(self, options: PlanOptions) -> None:
         self._options = options
         self._namesakes: dict[str, tuple[dict[str, Domain], dict[str, Domain]]] = {}
+        self._kinds: dict[str, str] = {}
+        self._by_kind: dict[tuple[tuple[str, str], str], tuple[list[str], list[str]]] = {}
+        self._needs: dict[tuple[tuple[str, str], tuple[str, ...]], tuple[Need, ...]] = {}
 
     def anywhere(self, item: Item) -> tuple[list[str], list[str]]:
         """What keeps the domain from leaving for any host at all, and what to know of it wherever it goes."""
-        pair = _pair(item, item.source)
-        found = [finding for fit in ANYWHERE for finding in fit(pair)]
-        return self._sentences(pair, found, BLOCKER), self._sentences(pair, found, WARNING)
+        return self._judge(_pair(item, item.source), ANYWHERE)
 
     def fitting(self, item: Item, bin_: Bin) -> Fitting:
         """How ``item`` fits on ``bin_``."""
         pair = _pair(item, bin_.facts)
         choice = choose_method(item.domain, bin_.facts.host, self._options.method)
-        found = [finding for fit in THERE for finding in fit(pair)]
-        found += self._namesake_findings(pair, bin_)
-        found += _reach(pair)
+        found = [*fit_identity(pair), *self._namesake_findings(pair, bin_), *_reach(pair)]
         if choice.finding is not None:
             found.append(choice.finding)
-        demand, reasons, copy_bytes = self._demand(item, bin_, choice)
-        reasons = [*self._sentences(pair, found, BLOCKER), *reasons]
-        for group in item.groups:
-            if group in bin_.taken:
-                reasons.append(f"A member of its anti-affinity group ({group}) runs there.")
-        warnings = self._sentences(pair, found, WARNING)
+        demand, short, copy_bytes = self._demand(item, bin_, choice)
+        alike_reasons, alike_warnings = self._alike(item, bin_, pair)
+        reasons = [*self._sentences(pair, found, BLOCKER), *alike_reasons, *short]
+        reasons += [
+            f"A member of its anti-affinity group ({group}) runs there." for group in item.groups if group in bin_.taken
+        ]
+        warnings = [*self._sentences(pair, found, WARNING), *alike_warnings]
         return Fitting(choice, demand, copy_bytes, tuple(reasons), tuple(warnings))
+
+    def _alike(self, item: Item, bin_: Bin, pair: Pair) -> tuple[list[str], list[str]]:
+        """What hosts with the same hardware, software and networks have in common: worked out once for all of them."""
+        if bin_.name not in self._kinds:
+            self._kinds[bin_.name] = repr([getattr(bin_.facts.host, name) for name in _KIND])
+        key = (item.key, self._kinds[bin_.name])
+        if key not in self._by_kind:
+            self._by_kind[key] = self._judge(pair, _BY_KIND)
+        return self._by_kind[key]
+
+    def _judge(self, pair: Pair, fits: t.Sequence[Fit]) -> tuple[list[str], list[str]]:
+        found = [finding for fit in fits for finding in fit(pair)]
+        return self._sentences(pair, found, BLOCKER), self._sentences(pair, found, WARNING)
 
     def _sentences(self, pair: Pair, findings: t.Iterable[Finding], severity: str) -> list[str]:
         """The messages of one severity, without the beginning that names domain and hosts."""
@@ -193,7 +222,10 @@ class Matcher:
         else:
             demand[MEMORY] = memory_needed(domain)
         copy_bytes = 0
-        for need in needs_of(domain, choice.copied):
+        key = (item.key, choice.copied)
+        if key not in self._needs:
+            self._needs[key] = needs_of(domain, choice.copied)
+        for need in self._needs[key]:
             pool = host.pool_at(need.folder)
             copy_bytes += need.allocated
             if pool is None:

@@ -23,8 +23,9 @@ Rule = t.Callable[["State", int, int], float]
 
 #: What copying disks and other drawbacks cost in terms of load, when another host would do without.
 _DRAWBACK = 0.2
-#: How many bins the ejection chains look at before they give up: bounds the time, and is the same on every machine.
-_EFFORT = 30000
+#: How many bins are looked at, by the heuristics after the first and by the ejection chains, before they give up: this
+#: bounds the time, and is the same on every machine.
+_EFFORT = 40000
 
 
 class State:
@@ -80,10 +81,15 @@ def solve(problem: Problem) -> Assignment:
     """The best assignment found: most items placed first, then the best balance. Same problem, same answer."""
     candidates = [problem.candidates(item) for item in range(len(problem.items))]
     placeable = sum(1 for bins in candidates if bins)
+    effort = sum(len(bins) for bins in candidates)
     best: State | None = None
+    tried = 0
     for order in (_hardest_first, _largest_first, _as_they_come):
         for rule in (_worst_fit, _best_fit, _dot_product, _first_fit):
+            if best is not None and tried * effort > _EFFORT:
+                break
             state = _greedy(problem, candidates, order(problem, candidates), rule)
+            tried += 1
             if best is None or _score(state) > _score(best):
                 best = state
             if len(best.bin_of) == placeable:
