@@ -54,7 +54,9 @@ class CompletedJob:
         with contextlib.suppress(lib.libvirtError):
             self._id = handle.domainEventRegisterAny(domain, lib.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, self._note, None)
 
-    def _note(self, unused_connection: t.Any, unused_domain: t.Any, stats: dict[str, t.Any], unused_data: t.Any) -> None:
+    def _note(
+        self, unused_connection: t.Any, unused_domain: t.Any, stats: dict[str, t.Any], unused_data: t.Any
+    ) -> None:
         self._stats = dict(stats)
         self._arrived.set()
 

@@ -23,18 +23,19 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection im
     translated,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.events import start_event_loop
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import control_probe
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.remote_claims import RemoteClaim
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.states import (
     job_operation_name,
     reason_name,
     state_name,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.volumes import RemoteImage, RemoteImages
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.volumes import RemoteImage, RemoteImages, mark_left
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Sighting
 
 SOURCE, DESTINATION = "source", "destination"
 #: How long the destination may take to answer a connection attempt; ssh itself would wait for minutes.
-CONNECT_SECONDS = 30.0
+CONNECT_SECONDS = 60.0
 _RUNNING_JOBS = (1, 2)
 _EVENT_SECONDS = 1.0
 
@@ -47,13 +48,15 @@ def host_of(uri: str) -> str:
 class MoveGateway:
     """Everything a move asks of, or does to, the two libvirtds. One connection to each side."""
 
-    def __init__(self, destination_uri: str, destination_label: str | None = None, uri: str = LOCAL_URI) -> None:
+    def __init__(
+        self, destination_uri: str, destination_label: str | None = None, source_label: str | None = None
+    ) -> None:
         start_event_loop()
         self.destination_uri = destination_uri
         self.destination_host = destination_label or host_of(destination_uri)
-        self._source = Connection.open(uri)
+        self._source = Connection.open(LOCAL_URI)
         with translated("Cannot read the name of this host"):
-            self.source_host = str(self._source.handle.getHostname())
+            self.source_host = source_label or str(self._source.handle.getHostname())
         self._far: Connection | None = None
         self._completed: jobs.CompletedJob | None = None
 
@@ -65,6 +68,15 @@ class MoveGateway:
             return self._source
         if self._far is not None and self._far.handle.isAlive():
             return self._far
+        way = control_probe(self.destination_uri)
+        if way is not None and way.result != "open":
+            raise KvmError(
+                "HOST_UNREACHABLE",
+                f"Cannot connect to libvirt at '{self.destination_uri}': port {way.port} of {way.address} is {way.result}. "
+                "Check that the host is up, its name and address, and the firewall between the hosts.",
+                uri=self.destination_uri,
+                result=way.result,
+            )
         self._far = _within(CONNECT_SECONDS, lambda: Connection.open(self.destination_uri), self.destination_uri)
         return self._far
 
@@ -100,7 +112,9 @@ class MoveGateway:
     def definition(self, side: str, name: str, *, saved: bool) -> str:
         """The domain's migratable XML with its secrets: of the running domain, or (``saved``) of the persistent definition."""
         lib = library()
-        flags = lib.VIR_DOMAIN_XML_MIGRATABLE | lib.VIR_DOMAIN_XML_SECURE | (lib.VIR_DOMAIN_XML_INACTIVE if saved else 0)
+        flags = (
+            lib.VIR_DOMAIN_XML_MIGRATABLE | lib.VIR_DOMAIN_XML_SECURE | (lib.VIR_DOMAIN_XML_INACTIVE if saved else 0)
+        )
         with translated(f"Cannot read the definition of domain '{name}'"):
             return str(self._need(side, name).XMLDesc(flags))
 
@@ -165,7 +179,9 @@ class MoveGateway:
         """End the source's half of a domain that runs on the destination; refuses unless it is paused by a migration."""
         seen = self.look(SOURCE, uuid)
         if seen.active and not (seen.state == "paused" and seen.reason in ("migration", "postcopy")):
-            raise KvmError("OWNERSHIP_UNPROVEN", f"Domain '{uuid}' is {seen.state} on {seen.host}; it was not touched.", uuid=uuid)
+            raise KvmError(
+                "OWNERSHIP_UNPROVEN", f"Domain '{uuid}' is {seen.state} on {seen.host}; it was not touched.", uuid=uuid
+            )
         if seen.active:
             with translated("Cannot end the source's half of the domain"):
                 self._need(SOURCE, uuid).destroy()
@@ -193,6 +209,10 @@ class MoveGateway:
             others = [domain for domain in self._source.handle.listAllDomains(0) if domain.UUIDString().lower() != uuid]
             return "\n".join(domain.XMLDesc(0) for domain in others)
 
+    def mark_left(self, path: str, uuid: str, destination: str) -> None:
+        """Leave a marker beside the source image that the move leaves behind: a move back may then replace the stale copy."""
+        mark_left(path, uuid, f"Domain {uuid} moved to {destination}; this copy of its disk is out of date since.\n")
+
     def refresh_source_pool(self, folder: str) -> None:
         """Let the source's pool at ``folder`` forget images that were renamed or deleted."""
         lib = library()
@@ -219,6 +239,14 @@ class MoveGateway:
         """Remove an image from the destination; tells whether it was there."""
         return self._images().remove(path)
 
+    def leftover_image(self, path: str, uuid: str) -> bool:
+        """Whether an earlier move of this domain left the image there, out of date since."""
+        return self._images().leftover(path, uuid)
+
+    def remove_leftover(self, path: str, uuid: str) -> None:
+        """Remove such an image."""
+        self._images().remove_leftover(path, uuid)
+
     def remove_folder(self, path: str) -> None:
         """Remove an empty folder from the destination."""
         self._images().remove_folder(path)
@@ -227,7 +255,9 @@ class MoveGateway:
         """Tell the destination of a checkpoint whose bitmap arrived; false when it did not."""
         lib = library()
         with contextlib.suppress(lib.libvirtError, KvmError):
-            flags = lib.VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | getattr(lib, "VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE", 0)
+            flags = lib.VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | getattr(
+                lib, "VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE", 0
+            )
             self._need(DESTINATION, uuid).checkpointCreateXML(xml, flags)
             return True
         return False

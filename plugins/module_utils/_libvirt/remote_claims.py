@@ -57,7 +57,10 @@ class RemoteClaim:
             if not tickets.overtaken(self._ticket, self._list() or {}):
                 return True
             self.release()
-        raise KvmError("CLAIM_FAILED", f"Could not get in line on '{self._connection.uri}'; look for many moves to it, and run again.")
+        raise KvmError(
+            "CLAIM_FAILED",
+            f"Could not get in line on '{self._connection.uri}'; look for many moves to it, and run again.",
+        )
 
     def ahead(self) -> int:
         """How many living claims are before this one. Drops those whose owner is gone."""
@@ -135,4 +138,7 @@ class RemoteClaim:
             state, reason = domain.state()[:2]
         except (lib.libvirtError, ValueError):
             return False
-        return state == lib.VIR_DOMAIN_PAUSED and reason in (lib.VIR_DOMAIN_PAUSED_MIGRATION, lib.VIR_DOMAIN_PAUSED_STARTING_UP)
+        return state == lib.VIR_DOMAIN_PAUSED and reason in (
+            lib.VIR_DOMAIN_PAUSED_MIGRATION,
+            lib.VIR_DOMAIN_PAUSED_STARTING_UP,
+        )

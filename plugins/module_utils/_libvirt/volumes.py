@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
+import os
 import posixpath
 import typing as t
 import uuid
@@ -30,6 +32,20 @@ TRANSIENT_PREFIX = "virtops-kvm-"
 #: Another move may end the transient pool that both use, at the very moment this one works with it.
 _ATTEMPTS = 5
 _POOL_GONE = (49, 55)
+
+
+def marker_name(path: str, uuid: str, written: int) -> str:
+    """The path of the marker beside an image that a move of the domain ``uuid`` left behind; ``written`` is when the image was
+    last written, so that the marker of an image that is in use again says nothing."""
+    return f"{path}.left-by-{uuid}-{written}"
+
+
+def mark_left(path: str, uuid: str, text: str) -> None:
+    """Write the marker beside the image ``path`` of this host; an older one goes."""
+    for old in glob.glob(glob.escape(f"{path}.left-by-{uuid}-") + "*"):
+        os.unlink(old)
+    with open(marker_name(path, uuid, int(os.stat(path).st_mtime)), "w", encoding="utf-8") as stream:
+        stream.write(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +88,28 @@ class RemoteImages:
                 if error.details.get("libvirt_code") not in _POOL_GONE or attempt == _ATTEMPTS:
                     raise
             attempt += 1
+
+    def leftover(self, path: str, uuid: str) -> bool:
+        """Whether the image at ``path`` is what an earlier move of the domain ``uuid`` left there: its marker lies beside it, the
+        image was not written since, and no domain of the host names it. Such a copy is out of date."""
+        try:
+            with self._pool(posixpath.dirname(path)) as pool:
+                return self._marker(pool, path, uuid) is not None and not self._in_use(path)
+        except KvmError as error:
+            if error.error_code == "FOLDER_MISSING":
+                return False
+            raise
+
+    def remove_leftover(self, path: str, uuid: str) -> None:
+        """Remove the copy that ``leftover`` tells of, and its marker."""
+        with (
+            self._pool(posixpath.dirname(path)) as pool,
+            translated(f"Cannot remove the old copy {path} on {self._host}"),
+        ):
+            marker, volume = self._marker(pool, path, uuid), self._volume(pool, path)
+            if marker is not None and volume is not None:
+                volume.delete(0)
+                marker.delete(0)
 
     def remove(self, path: str) -> bool:
         """Remove the image at ``path``; tells whether it was there."""
@@ -173,11 +211,27 @@ class RemoteImages:
             with translated(f"Cannot look for the image {path} on {self._host}"):
                 raise
 
+    def _marker(self, pool: t.Any, path: str, uuid: str) -> t.Any:
+        volume = self._volume(pool, path)
+        if volume is None:
+            return None
+        with translated(f"Cannot read the image {path} on {self._host}"):
+            written = parse(volume.XMLDesc(0)).findtext("target/timestamps/mtime") or ""
+        seconds = written.partition(".")[0]
+        return self._volume(pool, marker_name(path, uuid, int(seconds))) if seconds.isdigit() else None
+
+    def _in_use(self, path: str) -> bool:
+        with translated(f"Cannot read the domains of {self._host}"):
+            texts = [domain.XMLDesc(0) for domain in self._connection.handle.listAllDomains(0)]
+        return any(path in parse(text).xpath("//@file | //@dev") for text in texts)
+
     def _describe(self, volume: t.Any, path: str) -> RemoteImage:
         with translated(f"Cannot read the image {path} on {self._host}"):
             root = parse(volume.XMLDesc(0))
         found = root.find("target/format")
-        return RemoteImage(path, found.get("type", "raw") if found is not None else "raw", int(root.findtext("capacity") or 0))
+        return RemoteImage(
+            path, found.get("type", "raw") if found is not None else "raw", int(root.findtext("capacity") or 0)
+        )
 
 
 def _pool_xml(folder: str) -> str:

@@ -57,7 +57,8 @@ class Options:
             raise InputError("timeout_action", "The timeout action 'postcopy' needs the option 'postcopy' to be true.")
         if self.compression in ("zlib", "zstd") and self.parallel_connections < 1:
             raise InputError(
-                "compression", f"The compression '{self.compression}' needs parallel_connections of at least 1 (multifd)."
+                "compression",
+                f"The compression '{self.compression}' needs parallel_connections of at least 1 (multifd).",
             )
 
 
@@ -106,7 +107,10 @@ def build_call(
     if options.compression != "none":
         wanted.append("COMPRESSED")
         params["compression"] = options.compression
-        if options.compression != "xbzrle" and constant_text(constant, f"PARAM_COMPRESSION_{options.compression.upper()}_LEVEL") is None:
+        if (
+            options.compression != "xbzrle"
+            and constant_text(constant, f"PARAM_COMPRESSION_{options.compression.upper()}_LEVEL") is None
+        ):
             raise _unsupported(f"compression={options.compression}", "9.4")
     if options.tls:
         wanted.append("TLS")

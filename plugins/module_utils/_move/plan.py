@@ -20,7 +20,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import re
 
 @dataclasses.dataclass(frozen=True)
 class PlannedImage:
-    """One disk that is copied. ``create`` is false for a block device, which must be there."""
+    """One disk that is copied. ``create`` is false for a block device, which must be there; ``replaces`` when an
+    out-of-date copy that an earlier move of this domain left is removed for it."""
 
     target: str
     source: str
@@ -28,6 +29,7 @@ class PlannedImage:
     format: str
     virtual_size: int
     create: bool = True
+    replaces: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ def make_plan(context: Context, survey: Survey, live_xml: str, saved_xml: str) -
     """The plan for the domain of ``survey``. ``live_xml`` and ``saved_xml`` are its migratable definitions on the source."""
     domain, options, mapping = survey.domain, context.options, context.mapping
     copied = set(survey.choice.copied)
-    images = tuple(_image(disk, context) for disk in domain.disks if disk.target in copied)
+    images = tuple(_image(disk, context, survey.leftovers) for disk in domain.disks if disk.target in copied)
     _no_two_alike(images)
     live = rewrite(live_xml, mapping, copied=copied)
     saved = rewrite(saved_xml, mapping, copied=copied) if domain.persistent else ""
@@ -86,7 +88,7 @@ def make_plan(context: Context, survey: Survey, live_xml: str, saved_xml: str) -
     return dataclasses.replace(plan, changes=_changes(context, plan, live_xml, saved_xml))
 
 
-def _image(disk: Disk, context: Context) -> PlannedImage:
+def _image(disk: Disk, context: Context, leftovers: t.Collection[str]) -> PlannedImage:
     if disk.virtual_size is None or disk.source is None:
         raise KvmError(
             "IMAGE_SIZE_UNKNOWN",
@@ -95,7 +97,10 @@ def _image(disk: Disk, context: Context) -> PlannedImage:
             disk=disk.target,
         )
     path = context.mapping.disk(disk.target, disk.source)
-    return PlannedImage(disk.target, disk.source, path, disk.format or "raw", disk.virtual_size, disk.type == "file")
+    create = disk.type == "file"
+    return PlannedImage(
+        disk.target, disk.source, path, disk.format or "raw", disk.virtual_size, create, create and path in leftovers
+    )
 
 
 def _no_two_alike(images: t.Sequence[PlannedImage]) -> None:
@@ -116,9 +121,13 @@ def _changes(context: Context, plan: MovePlan, live_xml: str, saved_xml: str) ->
     for image in plan.images:
         if image.create:
             what = {"format": image.format, "virtual_size": image.virtual_size}
-            changes.append(Change(f"image {destination}:{image.path}", "create", None, what))
+            changes.append(
+                Change(f"image {destination}:{image.path}", "replace" if image.replaces else "create", None, what)
+            )
         else:
-            changes.append(Change(f"device {destination}:{image.path}", "overwrite", None, {"virtual_size": image.virtual_size}))
+            changes.append(
+                Change(f"device {destination}:{image.path}", "overwrite", None, {"virtual_size": image.virtual_size})
+            )
     rewritten = differences(saved_xml, plan.saved_xml) if plan.persistent else differences(live_xml, plan.live_xml)
     if rewritten:
         changes.append(Change(f"definition {plan.name}", "rewrite", None, rewritten))
@@ -128,7 +137,9 @@ def _changes(context: Context, plan: MovePlan, live_xml: str, saved_xml: str) ->
         for image in plan.images:
             if image.create:
                 after = f"{image.source}.migrated" if context.options.source_disks == "rename" else None
-                changes.append(Change(f"image {source}:{image.source}", context.options.source_disks, image.source, after))
+                changes.append(
+                    Change(f"image {source}:{image.source}", context.options.source_disks, image.source, after)
+                )
     return tuple(changes)
 
 

@@ -43,7 +43,9 @@ class Meter:
         return remaining / self.rate if self.rate and self.rate > 0 else None
 
 
-def from_stats(domain: str, method: str, stage: str, stats: t.Mapping[str, t.Any], elapsed: float, meter: Meter) -> Progress:
+def from_stats(
+    domain: str, method: str, stage: str, stats: t.Mapping[str, t.Any], elapsed: float, meter: Meter
+) -> Progress:
     """The Progress that libvirt's ``stats`` tell. In the mirror phase only the disk figures move, then only those of memory."""
     disk_total, disk_done = _figures(stats, "disk")
     memory_total, memory_done = _figures(stats, "memory")

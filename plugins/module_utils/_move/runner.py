@@ -155,7 +155,9 @@ class _Run:
         self._attached = True
         context = self._context
         if self._check_mode:
-            return self._report(ATTACHED, "", (Change(f"domain {context.name}", "move", source.host, self._gateway.destination_host),))
+            return self._report(
+                ATTACHED, "", (Change(f"domain {context.name}", "move", source.host, self._gateway.destination_host),)
+            )
         seen = source
         while seen.found and seen.job == "migration_out":
             self._watch(source.uuid)
@@ -169,7 +171,11 @@ class _Run:
 
     def _attached_in_vain(self, source: Sighting) -> KvmError:
         context = self._context
-        if context.journal is not None and self._journal() is not None and context.journal.stage not in ("done", "undone"):
+        if (
+            context.journal is not None
+            and self._journal() is not None
+            and context.journal.stage not in ("done", "undone")
+        ):
             undo(context, context.journal)
         return KvmError(
             "MOVE_FAILED",
@@ -190,11 +196,9 @@ class _Run:
                     f"Domain '{context.name}' runs on {there.host} and is still defined on {source.host} ({source.state}). Nothing proves "
                     "that a move left that definition, so it stays; undefine it when it is of no use."
                 )
-            changes = (Change(f"domain {context.name}", "move", source.host, there.host),) if self._attached else ()
-            return self._report(outcome, there.uuid, changes)
+            return self._report(outcome, there.uuid, self._arrival(source, there))
         changes = self._leftovers(decision, source, there)
-        if self._attached:
-            changes = (Change(f"domain {context.name}", "move", source.host, there.host), *changes)
+        changes = (*self._arrival(source, there), *changes)
         if self._check_mode:
             return self._report(outcome, there.uuid, changes)
         journal = context.journal
@@ -207,6 +211,10 @@ class _Run:
         stages.verify(context, there.uuid, there)
         kept = stages.release(context, there.uuid, decision.leftover)
         return self._report(outcome, there.uuid, changes, kept)
+
+    def _arrival(self, source: Sighting, there: Sighting) -> tuple[Change, ...]:
+        """The move itself is a change of this run when this run saw it happen."""
+        return (Change(f"domain {self._context.name}", "move", source.host, there.host),) if self._attached else ()
 
     def _leftovers(self, decision: table.Decision, source: Sighting, there: Sighting) -> tuple[Change, ...]:
         name, changes, journal = self._context.name, [], self._context.journal
@@ -240,10 +248,18 @@ class _Run:
         if journal is not None and journal.stage not in ("done", "undone"):
             gone = undo(context, journal)
             if gone.left:
-                context.warnings.append(f"An earlier attempt left {', '.join(gone.left)} on {journal.destination_host}: {gone.reason}")
-        elif context.journal is not None and context.journal.stage not in ("done", "undone") and context.journal.created_images:
+                context.warnings.append(
+                    f"An earlier attempt left {', '.join(gone.left)} on {journal.destination_host}: {gone.reason}"
+                )
+        elif (
+            context.journal is not None
+            and context.journal.stage not in ("done", "undone")
+            and context.journal.created_images
+        ):
             left = ", ".join(image.path for image in context.journal.created_images)
-            context.warnings.append(f"An earlier attempt to {context.journal.destination_host} may have left {left} there.")
+            context.warnings.append(
+                f"An earlier attempt to {context.journal.destination_host} may have left {left} there."
+            )
         context.journal = None
 
     def _plan(self, source: Sighting) -> tuple[MovePlan, tuple[Finding, ...], str]:
@@ -253,7 +269,11 @@ class _Run:
         stopping = blockers(survey.findings)
         if stopping:
             code = stopping[0].code if len(stopping) == 1 else "PREFLIGHT_FAILED"
-            more = "" if len(stopping) == 1 else f" ({len(stopping) - 1} more: {', '.join(finding.code for finding in stopping[1:])})"
+            more = (
+                ""
+                if len(stopping) == 1
+                else f" ({len(stopping) - 1} more: {', '.join(finding.code for finding in stopping[1:])})"
+            )
             raise KvmError(
                 code,
                 f"{stopping[0].message} {stopping[0].remedy}{more}".strip(),
@@ -337,5 +357,3 @@ def _sentence(outcome: str, move: MoveResult) -> str:
         return f"Domain '{move.domain}' came to {move.destination_host} by the move that ran already."
     pause = "" if move.downtime_ms is None else f", the guest paused for {move.downtime_ms} ms"
     return f"Domain '{move.domain}' moved from {move.source_host} to {move.destination_host} in {move.seconds:.1f} s{pause}."
-
-

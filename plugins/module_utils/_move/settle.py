@@ -54,10 +54,14 @@ def failed(context: Context, uuid: str, ended: Ended) -> KvmError:
     stage = context.journal.stage if context.journal is not None else "claim"
     code, cause = _cause(context, ended, source)
     undone = undo(context, context.journal) if context.journal is not None else None
-    words = [f"The move of domain '{context.name}' from {source.host} to {context.gateway.destination_host} failed: {cause}"]
+    words = [
+        f"The move of domain '{context.name}' from {source.host} to {context.gateway.destination_host} failed: {cause}"
+    ]
     words.append(f"The domain is {source.state or 'gone'} on {source.host}.")
     if undone is not None and undone.left:
-        words.append(f"Left on {context.gateway.destination_host}: {', '.join(undone.left)} ({undone.reason}); run again to clean up.")
+        words.append(
+            f"Left on {context.gateway.destination_host}: {', '.join(undone.left)} ({undone.reason}); run again to clean up."
+        )
     else:
         words.append("Nothing of this move is left on the destination.")
     context.record(error_code=code, message=cause, persistent_xml="", source_xml="")
@@ -77,7 +81,9 @@ def failed(context: Context, uuid: str, ended: Ended) -> KvmError:
 
 
 def _cause(context: Context, ended: Ended, source: Sighting) -> tuple[str, str]:
-    if ended.cause == "abort" or (ended.error is not None and ended.error.error_code == "MOVE_ABORTED" and context.stop.asked):
+    if ended.cause == "abort" or (
+        ended.error is not None and ended.error.error_code == "MOVE_ABORTED" and context.stop.asked
+    ):
         return "MOVE_ABORTED", f"it was aborted ({context.stop.reason})."
     if ended.cause == "timeout":
         return "MOVE_TIMEOUT", "it did not end within its time limit, and was aborted."
@@ -110,5 +116,3 @@ def still_aborting(context: Context, uuid: str, ended: Ended) -> KvmError:
     )
     context.record(error_code=error.error_code, message=error.message)
     return error
-
-

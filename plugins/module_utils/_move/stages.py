@@ -80,7 +80,9 @@ def _destination_claim(context: Context, uuid: str, held: contextlib.ExitStack) 
         ahead = claim.ahead()
         if ahead < limit:
             return claim
-        context.note("claim", f"waits for one of {limit} places on {context.gateway.destination_host}, {ahead} before it")
+        context.note(
+            "claim", f"waits for one of {limit} places on {context.gateway.destination_host}, {ahead} before it"
+        )
         if context.check_stop():
             raise aborted(context, "the wait for a place on the destination")
         context.clock.sleep(_CLAIM_POLL)
@@ -123,17 +125,19 @@ def prepare(context: Context, plan: MovePlan) -> None:
                 raise aborted(context, "the preparation")
             if image.create:
                 context.note("prepare", f"creates {image.path}")
-                _create(context, CreatedImage(image.path, posixpath.dirname(image.path), image.format, image.virtual_size))
+                made = CreatedImage(image.path, posixpath.dirname(image.path), image.format, image.virtual_size)
+                _create(context, made, image.replaces)
         if context.journal is not None and plan.persistent:
             context.record(checkpoints=_checkpoints(context, plan.uuid))
 
 
-def _create(context: Context, image: CreatedImage) -> None:
+def _create(context: Context, image: CreatedImage, replaces: bool) -> None:
     if context.journal is None:
         return
     before = context.journal.created_images
-    found = context.gateway.find_image(image.path)
-    if found is not None:
+    if replaces and context.gateway.leftover_image(image.path, context.journal.uuid):
+        context.gateway.remove_leftover(image.path, context.journal.uuid)
+    if context.gateway.find_image(image.path) is not None:
         raise KvmError(
             "IMAGE_EXISTS",
             f"There is an image {image.path} on {context.gateway.destination_host} already, and it is not overwritten; look at it, "
@@ -236,9 +240,12 @@ def release(context: Context, uuid: str, leftover: str) -> tuple[str, ...]:
 
 def _source_disks(context: Context, journal: Journal) -> tuple[str, ...]:
     policy = journal.source_disks_policy
-    if policy == "keep" or not journal.source_disks:
+    if policy == "keep":
+        for path in journal.source_disks:
+            with contextlib.suppress(OSError):
+                context.gateway.mark_left(path, journal.uuid, journal.destination_host)
         return journal.source_disks
-    others = context.gateway.paths_in_use(journal.uuid)
+    others = context.gateway.paths_in_use(journal.uuid) if journal.source_disks else ""
     kept = []
     for path in journal.source_disks:
         if f"'{path}'" in others or f">{path}<" in others:

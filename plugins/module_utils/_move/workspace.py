@@ -41,7 +41,9 @@ class Workspace:
         try:
             return from_data(Journal, data)
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            raise KvmError("STATE_UNREADABLE", f"The journal {path} cannot be understood ({exc}); look at it.", path=path) from exc
+            raise KvmError(
+                "STATE_UNREADABLE", f"The journal {path} cannot be understood ({exc}); look at it.", path=path
+            ) from exc
 
     def write_journal(self, journal: Journal) -> None:
         """Write the journal, durably: what follows may rely on it."""
@@ -85,5 +87,7 @@ class Workspace:
 def check_progress_id(progress_id: str) -> str:
     """``progress_id`` if it can be a file name. Raises InputError."""
     if not progress_id or len(progress_id) > 100 or not all(char.isalnum() or char in "-_" for char in progress_id):
-        raise InputError("progress_id", f"The progress_id '{progress_id}' must be letters, digits, '-' and '_' (at most 100).")
+        raise InputError(
+            "progress_id", f"The progress_id '{progress_id}' must be letters, digits, '-' and '_' (at most 100)."
+        )
     return progress_id

@@ -31,7 +31,17 @@ _LIVE_ATTRIBUTES = {
     "model": ("check",),
 }
 #: What libvirt fills in by itself: missing on one side is no difference, another value is.
-_GENERATED = ("address", "alias", "seclabel", "backingStore", "resource", "currentMemory", "on_poweroff", "on_reboot", "on_crash")
+_GENERATED = (
+    "address",
+    "alias",
+    "seclabel",
+    "backingStore",
+    "resource",
+    "currentMemory",
+    "on_poweroff",
+    "on_reboot",
+    "on_crash",
+)
 _GENERATED_DEVICES = ("controller", "input", "memballoon", "audio", "watchdog")
 _GENERATED_ATTRIBUTES = {
     "cpu": ("check", "migratable"),
@@ -94,10 +104,11 @@ def _canonical(root: Element) -> Element:
         if element.text is not None:
             element.text = element.text.strip() or None
         element.tail = None
-        if element.get("unit") and (element.text or "").isdigit():
+        number = element.text or ""
+        if element.get("unit") and number.isdigit():
             factor = _UNITS.get(element.get("unit", "").lower())
             if factor:
-                element.text = str(int(element.text) * factor // 1024)
+                element.text = str(int(number) * factor // 1024)
                 element.set("unit", "KiB")
         if element.tag == "target" and element.get("dev", "").startswith(("vnet", "macvtap")):
             element.attrib.pop("dev")
@@ -152,7 +163,9 @@ def _identity(element: Element) -> str:
         target = element.find("target")
         return "" if target is None else str(target.get("name") or target.get("port") or "")
     for attribute in ("name", "dev", "bus", "type", "namespace"):
-        if tag in ("feature", "timer", "boot", "input", "graphics", "memory", "redirdev", "listen") and element.get(attribute):
+        if tag in ("feature", "timer", "boot", "input", "graphics", "memory", "redirdev", "listen") and element.get(
+            attribute
+        ):
             return t.cast(str, element.get(attribute))
     return ""
 

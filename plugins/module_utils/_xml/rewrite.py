@@ -40,7 +40,9 @@ class Mapping:
         data = dict(data or {})
         unknown = sorted(set(data) - set(_KEYS))
         if unknown:
-            raise InputError("mapping", f"The mapping has no key '{unknown[0]}'; it has {', '.join(_KEYS)}.", key=unknown[0])
+            raise InputError(
+                "mapping", f"The mapping has no key '{unknown[0]}'; it has {', '.join(_KEYS)}.", key=unknown[0]
+            )
         tables = {key: _table(key, data.get(key)) for key in _KEYS[:4]}
         for target, path in tables["disks"].items():
             _check_path(path, f"the disk '{target}'")
@@ -50,10 +52,14 @@ class Mapping:
         for key in ("networks", "bridges"):
             for old, new in tables[key].items():
                 if not new or "/" in new:
-                    raise InputError("mapping", f"The mapping of '{old}' in '{key}' names '{new}', which is no name.", key=key)
+                    raise InputError(
+                        "mapping", f"The mapping of '{old}' in '{key}' names '{new}', which is no name.", key=key
+                    )
         listen = data.get("graphics_listen")
         if listen is not None and (not isinstance(listen, str) or not listen or set(listen) & set("/ '\"<>")):
-            raise InputError("mapping", f"The mapping's graphics_listen must be one address, not '{listen}'.", key="graphics_listen")
+            raise InputError(
+                "mapping", f"The mapping's graphics_listen must be one address, not '{listen}'.", key="graphics_listen"
+            )
         return cls(**tables, graphics_listen=listen)
 
     def path(self, path: str) -> str:
@@ -78,7 +84,9 @@ def _table(key: str, value: t.Any) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InputError("mapping", f"The mapping's '{key}' must be a dictionary of old to new, not '{value}'.", key=key)
+        raise InputError(
+            "mapping", f"The mapping's '{key}' must be a dictionary of old to new, not '{value}'.", key=key
+        )
     return {str(old): str(new) for old, new in value.items()}
 
 
@@ -86,12 +94,18 @@ def _check_path(path: str, what: str) -> None:
     if not path.startswith("/"):
         raise InputError("mapping", f"The mapping of {what} gives '{path}', which is not an absolute path.", path=path)
     if ".." in path.split("/") or "\0" in path or "\n" in path:
-        raise InputError("mapping", f"The mapping of {what} gives '{path}'; a path must not contain '..' or line ends.", path=path)
+        raise InputError(
+            "mapping", f"The mapping of {what} gives '{path}'; a path must not contain '..' or line ends.", path=path
+        )
     if posixpath.normpath(path) == "/":
-        raise InputError("mapping", f"The mapping of {what} gives '{path}', which is no file or folder to use.", path=path)
+        raise InputError(
+            "mapping", f"The mapping of {what} gives '{path}', which is no file or folder to use.", path=path
+        )
 
 
-def check_names(mapping: Mapping, targets: t.Collection[str], networks: t.Collection[str], bridges: t.Collection[str]) -> None:
+def check_names(
+    mapping: Mapping, targets: t.Collection[str], networks: t.Collection[str], bridges: t.Collection[str]
+) -> None:
     """Raises InputError when the mapping names a disk, network or bridge that the domain does not have."""
     for key, wanted, there in (
         ("disk", mapping.disks, targets),
@@ -101,7 +115,9 @@ def check_names(mapping: Mapping, targets: t.Collection[str], networks: t.Collec
         for name in sorted(set(wanted) - set(there)):
             has = ", ".join(sorted(there)) or "none"
             raise InputError(
-                "mapping", f"The mapping names the {key} '{name}', which the domain does not have; it has: {has}.", name=name
+                "mapping",
+                f"The mapping names the {key} '{name}', which the domain does not have; it has: {has}.",
+                name=name,
             )
 
 

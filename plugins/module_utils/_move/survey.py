@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The facts and findings of one move, gathered over the two connections that the move has open anyway."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._checks.preflight import check
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.domains import read_domains
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import DESTINATION, SOURCE, MoveGateway
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import Request, gather
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Survey
+from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import Options
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping, check_names
+
+
+def facts_of(data: t.Mapping[str, t.Any] | None) -> Host | None:
+    """The destination as host_info read it, if given. Raises InputError for anything else."""
+    if not data:
+        return None
+    try:
+        return from_data(Host, data)
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise InputError("destination_facts", f"destination_facts is not what host_info returns ({exc}).") from exc
+
+
+class Surveyor:
+    """Surveys a domain by its UUID, as late as it is asked to."""
+
+    def __init__(
+        self, gateway: MoveGateway, workspace: Workspace, options: Options, mapping: Mapping, facts: Host | None
+    ) -> None:
+        self._gateway = gateway
+        self._workspace = workspace
+        self._options = options
+        self._mapping = mapping
+        self._facts = facts
+
+    def __call__(self, uuid: str) -> Survey:
+        """Everything the preflight finds. Raises InputError where the options name what the domain does not have."""
+        gateway, options = self._gateway, self._options
+        source, destination = gateway.connection(SOURCE), gateway.connection(DESTINATION)
+        domain = read_domains(source, [uuid])[0]
+        self._check_names(domain)
+        leftovers = self._leftovers(domain)
+        request = Request(
+            destination_name=gateway.destination_host,
+            source_name=gateway.source_host,
+            address=options.migration_address,
+            method=options.method,
+            disks=options.disks,
+            mapping=self._mapping,
+            accept=options.accept,
+            tls=options.tls,
+            facts=self._facts,
+            ours=(*self._ours(uuid), *leftovers),
+        )
+        facts = gather(source, destination, domain, request)
+        return Survey(domain, tuple(check(facts)), facts.choice, leftovers)
+
+    def _leftovers(self, domain: Domain) -> tuple[str, ...]:
+        paths = [
+            self._mapping.disk(disk.target, disk.source)
+            for disk in domain.local_disks()
+            if disk.type == "file" and disk.source is not None
+        ]
+        return tuple(path for path in paths if self._gateway.leftover_image(path, domain.uuid))
+
+    def _check_names(self, domain: Domain) -> None:
+        targets = [disk.target for disk in domain.disks]
+        for target in self._options.disks:
+            if target not in targets:
+                raise InputError(
+                    "disks",
+                    f"The domain '{domain.name}' has no disk '{target}'; it has {', '.join(targets) or 'none'}.",
+                    disk=target,
+                )
+        sources = {
+            kind: [nic.source for nic in domain.nics if nic.type == kind and nic.source]
+            for kind in ("network", "bridge")
+        }
+        check_names(self._mapping, targets, sources["network"], sources["bridge"])
+
+    def _ours(self, uuid: str) -> tuple[str, ...]:
+        """Images on the destination that an interrupted move of this domain made: a real run removes them first."""
+        journal = self._workspace.read_journal(uuid)
+        if (
+            journal is None
+            or journal.destination_uri != self._gateway.destination_uri
+            or journal.stage in ("done", "undone")
+        ):
+            return ()
+        return tuple(image.path for image in journal.created_images)

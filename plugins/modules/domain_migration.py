@@ -1,0 +1,407 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: domain_migration
+short_description: Ensure that a running domain runs on another hypervisor
+version_added: 0.1.0
+author: The virtops.kvm authors (!UNKNOWN)
+description:
+  - Moves a running (or paused) domain live from the host that the task runs on to O(destination), with its disks where they are not on
+    shared storage. Run it on the source, usually with C(delegate_to).
+  - One call does all of it. It claims a place on both hosts, checks, creates the images on the destination, moves, verifies that the domain
+    runs there and not here, and cleans up. A move that fails leaves the domain running on the source and removes from the destination
+    what it made there, and nothing else.
+  - The migration is peer to peer, so it goes on when the controller dies. A second run attaches to it and finishes its work.
+  - While it moves, one line for each domain and interval tells how far it is. Ctrl-C aborts the move and leaves the domain on the source.
+  - A backing chain of a disk that is copied becomes one flat image on the destination.
+extends_documentation_fragment:
+  - virtops.kvm._attributes
+  - virtops.kvm._actiongroup_kvm
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Runs every check and announces exactly the changes that a real run then makes. It waits for no slot.
+  diff_mode:
+    support: full
+    details:
+      - Shows the persistent definition before and after, without passwords.
+  idempotent:
+    support: full
+options:
+  name:
+    description: Name or UUID of the domain.
+    type: str
+    required: true
+  destination:
+    description:
+      - The libvirt URI of the destination, as the source sees it. Root of the source must be able to use it without a prompt.
+    type: str
+    required: true
+  destination_label:
+    description: The name of the destination in messages and results; the host part of O(destination) by default.
+    type: str
+  source_label:
+    description: The name of the source in messages and results; its host name by default.
+    type: str
+  migration_address:
+    description:
+      - The address or name on which the destination takes migration and disk streams; the host part of O(destination) by default.
+    type: str
+  method:
+    description:
+      - V(auto) chooses V(live_shared) when no disk has to be copied, else V(live_block), and says why.
+    type: str
+    choices: [auto, live_shared, live_block]
+    default: auto
+  mapping:
+    description:
+      - What differs on the destination. Keys are V(disks) (target in the guest to path), V(paths) (path prefix to path prefix),
+        V(networks), V(bridges) (name to name), and V(graphics_listen) (an address).
+      - A mapping that names what the domain does not have is an error.
+    type: dict
+    default: {}
+  disks:
+    description:
+      - Copy only these disks, by target. All that need it when empty. A disk that is left out must be on storage that both hosts share.
+    type: list
+    elements: str
+    default: []
+  bandwidth:
+    description: Limit in MiB/s, for the memory and for each disk; V(0) for no limit.
+    type: int
+    default: 0
+  max_downtime:
+    description: The longest pause of the guest that is permitted, in milliseconds.
+    type: int
+    default: 300
+  downtime_start:
+    description: The permitted pause at first, in milliseconds; it is raised in steps to O(max_downtime). V(0) for a third of it.
+    type: int
+    default: 0
+  downtime_steps:
+    description: In how many steps the permitted pause is raised.
+    type: int
+    default: 5
+  downtime_delay:
+    description: Seconds between two steps; V(0) for 2 seconds for each GiB of memory, at least 1.
+    type: float
+    default: 0
+  timeout:
+    description:
+      - Seconds that libvirt's part may take. V(0) for 800 seconds for each GiB of memory and copied disk, of at least 2 GiB.
+    type: float
+    default: 0
+  timeout_action:
+    description:
+      - What to do then. V(abort) leaves the domain on the source. V(postcopy) switches to post-copy and needs O(postcopy=true).
+        V(suspend) pauses the guest so that the move can end, and lets it run again on the destination.
+      - Disks that are still being copied then, or a second time limit, abort the move.
+    type: str
+    choices: [abort, postcopy, suspend]
+    default: abort
+  auto_converge:
+    description: Slow the guest down when it writes memory faster than it can be sent.
+    type: bool
+    default: false
+  postcopy:
+    description:
+      - Permit post-copy, used by O(timeout_action=postcopy). When the network breaks during post-copy the guest stops.
+    type: bool
+    default: false
+  parallel_connections:
+    description: Number of connections for memory (multifd); V(0) for the usual single stream.
+    type: int
+    default: 0
+  compression:
+    description: Compress memory on its way. V(zlib) and V(zstd) need O(parallel_connections).
+    type: str
+    choices: [none, xbzrle, zlib, zstd]
+    default: none
+  tls:
+    description: Encrypt memory and disks on their way. Both hosts need certificates for QEMU.
+    type: bool
+    default: false
+  source_disks:
+    description:
+      - What becomes of the copied images on the source once the domain runs on the destination. V(keep) leaves them, V(rename) appends
+        C(.migrated), V(delete) deletes them. Base images, block devices, and what another domain names always stay.
+    type: str
+    choices: [keep, rename, delete]
+    default: keep
+  autostart:
+    description: Carry the autostart setting over.
+    type: bool
+    default: true
+  accept:
+    description: Codes of findings to accept, of those that say that they may be accepted. The move is then tried all the same.
+    type: list
+    elements: str
+    default: []
+  source_slots:
+    description: How many moves may leave the source at a time; V(0) for no limit. Others wait.
+    type: int
+    default: 2
+  destination_slots:
+    description: How many moves may come to the destination at a time, from whatever source; V(0) for no limit. Others wait.
+    type: int
+    default: 2
+  destination_facts:
+    description:
+      - The RV(virtops.kvm.host_info#module:host) value of the destination. It adds what only the destination itself can tell.
+    type: dict
+  progress_id:
+    description: Name of the file that tells the progress on the source; letters, digits, V(-) and V(_). Chosen by itself when not given.
+    type: str
+  progress_interval:
+    description: Seconds between two lines of progress; V(0) for none.
+    type: float
+    default: 5
+requirements:
+  - libvirt-python (C(python3-libvirt)) and lxml (C(python3-lxml)) on the source
+seealso:
+  - module: virtops.kvm.migration_check_info
+  - module: virtops.kvm.domain_info
+"""
+
+EXAMPLES = r"""
+- name: Ensure that web01 runs on kvm2
+  virtops.kvm.domain_migration:
+    name: web01
+    destination: qemu+ssh://root@kvm2.example.com/system
+  delegate_to: kvm1
+
+- name: Move a guest to other storage and another network, slowly
+  virtops.kvm.domain_migration:
+    name: db01
+    destination: qemu+tls://kvm3.example.com/system
+    migration_address: 10.20.0.3
+    bandwidth: 100
+    tls: true
+    mapping:
+      disks:
+        vdb: /srv/fast/db01-data.qcow2
+      networks:
+        default: vlan20
+  delegate_to: kvm1
+"""
+
+RETURN = r"""
+outcome:
+  description:
+    - V(moved), V(already_there), or V(attached) when a move that ran already was followed to its end.
+  returned: success
+  type: str
+  sample: moved
+method:
+  description: The method that was used.
+  returned: success
+  type: str
+  sample: live_block
+method_reason:
+  description: Why.
+  returned: success
+  type: str
+findings:
+  description: The findings of the preflight, worst first. On failure they are in RV(details).
+  returned: success
+  type: list
+  elements: dict
+move:
+  description: What the move was. Sizes are bytes, durations seconds where the name does not say otherwise.
+  returned: success
+  type: dict
+  contains:
+    domain:
+      description: Name of the domain.
+      type: str
+    uuid:
+      description: Its UUID.
+      type: str
+    method:
+      description: The method that was used.
+      type: str
+    method_reason:
+      description: Why.
+      type: str
+    source_host:
+      description: Where it was.
+      type: str
+    destination_host:
+      description: Where it is.
+      type: str
+    started:
+      description: When the move began, by the clock of the source, in seconds since the epoch; V(0) when nothing was moved.
+      type: float
+    seconds:
+      description: How long the whole call took.
+      type: float
+    downtime_ms:
+      description: How long the guest paused, as measured by QEMU; null where that is not known.
+      type: int
+    disk_bytes:
+      description: Bytes of disks that the mirror processed, holes included.
+      type: int
+    memory_bytes:
+      description: Bytes of memory that were sent.
+      type: int
+    stages:
+      description: Seconds for each stage.
+      type: dict
+    source_disks_kept:
+      description: Copied images that are still on the source.
+      type: list
+      elements: str
+    warnings:
+      description: What the user should know of.
+      type: list
+      elements: str
+error_code:
+  description:
+    - A stable code for the failure. V(MOVE_ABORTED), V(MOVE_TIMEOUT), V(MOVE_FAILED) and V(GUEST_DIED) mean that the domain is on the
+      source and the destination is clean. V(MOVE_ABORTING_UNKNOWN), V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(POSTCOPY_FAILED) and
+      V(DOMAIN_LOST) mean that nothing was touched because it would not have been safe. V(PREFLIGHT_FAILED), or the code of the only
+      finding, means that nothing was changed.
+  returned: failure
+  type: str
+  sample: MOVE_FAILED
+details:
+  description: Evidence for the failure.
+  returned: failure
+  type: dict
+"""
+
+import contextlib
+import signal
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import MoveGateway, host_of
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
+    ACTIONS,
+    COMPRESSIONS,
+    METHODS,
+    POLICIES,
+    Options,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.runner import run as run_move
+from ansible_collections.virtops.kvm.plugins.module_utils._move.survey import Surveyor, facts_of
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
+
+Params = dict[str, t.Any]
+GatewayMaker = t.Callable[[str, t.Optional[str], t.Optional[str]], MoveGateway]
+
+
+def argument_spec() -> dict[str, t.Any]:
+    """The module's options."""
+    return {
+        "name": {"type": "str", "required": True},
+        "destination": {"type": "str", "required": True},
+        "destination_label": {"type": "str"},
+        "source_label": {"type": "str"},
+        "migration_address": {"type": "str"},
+        "method": {"type": "str", "choices": list(METHODS), "default": "auto"},
+        "mapping": {"type": "dict", "default": {}},
+        "disks": {"type": "list", "elements": "str", "default": []},
+        "bandwidth": {"type": "int", "default": 0},
+        "max_downtime": {"type": "int", "default": 300},
+        "downtime_start": {"type": "int", "default": 0},
+        "downtime_steps": {"type": "int", "default": 5},
+        "downtime_delay": {"type": "float", "default": 0},
+        "timeout": {"type": "float", "default": 0},
+        "timeout_action": {"type": "str", "choices": list(ACTIONS), "default": "abort"},
+        "auto_converge": {"type": "bool", "default": False},
+        "postcopy": {"type": "bool", "default": False},
+        "parallel_connections": {"type": "int", "default": 0},
+        "compression": {"type": "str", "choices": list(COMPRESSIONS), "default": "none"},
+        "tls": {"type": "bool", "default": False},
+        "source_disks": {"type": "str", "choices": list(POLICIES), "default": "keep"},
+        "autostart": {"type": "bool", "default": True},
+        "accept": {"type": "list", "elements": "str", "default": []},
+        "source_slots": {"type": "int", "default": 2},
+        "destination_slots": {"type": "int", "default": 2},
+        "destination_facts": {"type": "dict"},
+        "progress_id": {"type": "str"},
+        "progress_interval": {"type": "float", "default": 5},
+    }
+
+
+def options_of(params: Params) -> Options:
+    """The user's options, validated. Raises InputError."""
+    plain = {name: params[name] for name in Options.__dataclass_fields__ if name not in ("disks", "accept")}
+    return Options(**plain, disks=tuple(params["disks"]), accept=tuple(params["accept"]))
+
+
+def run(params: Params, check_mode: bool, gateway: GatewayMaker) -> Result:
+    """Validate, then make sure that the domain runs on the destination."""
+    options, mapping = options_of(params), Mapping.from_user(params["mapping"])
+    if not params["name"].strip():
+        raise InputError("name", "The option 'name' is empty; give the name or UUID of a domain.")
+    if "://" not in params["destination"]:
+        raise InputError(
+            "destination",
+            f"The destination '{params['destination']}' is no libvirt URI; it looks like qemu+ssh://root@host/system.",
+        )
+    progress_id = check_progress_id(params["progress_id"]) if params["progress_id"] else ""
+    facts = facts_of(params["destination_facts"])
+    stop, workspace = Stop(), Workspace()
+    with (
+        contextlib.closing(gateway(params["destination"], params["destination_label"], params["source_label"])) as ends,
+        _signals(stop),
+    ):
+        context = Context(
+            gateway=ends,
+            workspace=workspace,
+            clock=Clock(),
+            options=options,
+            mapping=mapping,
+            name=params["name"],
+            survey=Surveyor(ends, workspace, options, mapping, facts),
+            stop=stop,
+            progress_id=progress_id,
+        )
+        report = run_move(context, options.migration_address or host_of(params["destination"]), check_mode=check_mode)
+    values = {
+        "outcome": report.outcome,
+        "method": report.move.method,
+        "method_reason": report.move.method_reason,
+        "findings": findings_data(report.findings),
+        "move": report.move,
+    }
+    return Result(values, report.changes, report.warnings, report.diff, report.msg)
+
+
+@contextlib.contextmanager
+def _signals(stop: Stop) -> t.Iterator[None]:
+    """Take SIGTERM and SIGINT as the wish to end the move, not as the end of this process."""
+    names = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT", signal.SIGHUP: "SIGHUP"}
+
+    def ask(number: int, unused_frame: t.Any) -> None:
+        stop.ask(f"by {names[signal.Signals(number)]}")
+
+    before = {number: signal.signal(number, ask) for number in names}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    run_module(argument_spec(), run, lambda: MoveGateway, requires=("libvirt", "lxml"))
+
+
+if __name__ == "__main__":
+    main()
