@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import sys
+from typing import NoReturn
 
 from .cli_guest import add_verbs, run_fault, run_guest
 from .inventory import wrapper
@@ -40,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
 def show_status(lab: Lab, as_json: bool) -> int:
     rows = lab.status()
     if as_json:
-        print(json.dumps({"lab": lab.name, "inventory": str(lab.inventory), "hosts": rows}, indent=2, ensure_ascii=False))
+        print(
+            json.dumps({"lab": lab.name, "inventory": str(lab.inventory), "hosts": rows}, indent=2, ensure_ascii=False)
+        )
     else:
         for row in rows:
             state = "up" if row["healthy"] else "on, not answering" if row["on"] else "off"
@@ -65,6 +68,10 @@ def dispatch(options: argparse.Namespace) -> int:
         return run_fault(lab, options)
     if options.verb == "status":
         return show_status(lab, options.json)
+    return shell(lab, options)
+
+
+def shell(lab: Lab, options: argparse.Namespace) -> NoReturn:
     ssh = str(wrapper(lab.name, "ssh"))
     host = lab.host(options.host)
     os.execv(ssh, [ssh, *(["-t"] if sys.stdin.isatty() else []), host.name, *options.command])

@@ -18,7 +18,20 @@ from .inventory import wrapper
 from .lab import Lab
 from .shell import LabError
 
-ACTIONS = ("create", "start", "stop", "destroy", "remove", "list", "where", "status", "console", "tell", "watch", "verify")
+ACTIONS = (
+    "create",
+    "start",
+    "stop",
+    "destroy",
+    "remove",
+    "list",
+    "where",
+    "status",
+    "console",
+    "tell",
+    "watch",
+    "verify",
+)
 FAULTS = """\
 link HOST down|up              pull or plug the cable
 shape HOST MBIT [DELAY_MS]     limit rate and delay in both directions (0: no limit)

@@ -57,7 +57,17 @@ class Faults:
 
     def link(self, host: str, up: bool) -> None:
         """Pull or plug a host's cable; the host sees its carrier go."""
-        run(["ip", "-n", network.netns_of(self.lab.name), "link", "set", self.lab.host(host).name, "up" if up else "down"])
+        run(
+            [
+                "ip",
+                "-n",
+                network.netns_of(self.lab.name),
+                "link",
+                "set",
+                self.lab.host(host).name,
+                "up" if up else "down",
+            ]
+        )
 
     def shape(self, host: str, mbit: float | None = None, delay_ms: float | None = None) -> None:
         """Limit a host's link to a rate and delay it, each in both directions; replaces what was set before."""
@@ -155,7 +165,9 @@ class Faults:
         place = self.lab.host(host)
         pid = guest.qemu_pid(place)
         if pid is None or action not in SIGNALS:
-            raise LabError(f"{action}: guest {guest.name} has no QEMU on {host}, or that is no action (kill, stop, cont)")
+            raise LabError(
+                f"{action}: guest {guest.name} has no QEMU on {host}, or that is no action (kill, stop, cont)"
+            )
         place.run(["kill", f"-{SIGNALS[action]}", str(pid)])
 
     # ---- firewall ----

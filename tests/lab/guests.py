@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from .guest.guest import Guest, create, disks_of
 from .guest.shapes import shape_named
 from .host import Host
-from .shell import RUN, LabError, locked
+from .shell import RUN, LabError
 from .state import State
 
 
@@ -20,26 +19,20 @@ class Guests:
 
     name: str
     state: State
-    book: State
 
     def host(self, name: str) -> Host:
         raise NotImplementedError
 
-    def _records(self) -> dict[str, Any]:
-        """The records as they are on disk now: another process may have added some."""
-        self.book = State.load(RUN / self.name / "guests.json")
-        return self.book.facts
-
-    @property
-    def _guest_lock(self) -> Path:
-        return RUN / self.name / "guests.lock"
+    def _book(self) -> State:
+        """The guests' records, in a file of their own: as they are on disk now, another process may have added some."""
+        return State.load(RUN / self.name / "guests.json")
 
     @property
     def guests(self) -> list[Guest]:
-        return [self._guest(name, record) for name, record in self._records().items()]
+        return [self._guest(name, record) for name, record in self._book().facts.items()]
 
     def guest(self, name: str) -> Guest:
-        records = self._records()
+        records = self._book().facts
         if name not in records:
             raise LabError(f"lab {self.name} has no guest named {name!r}")
         return self._guest(name, records[name])
@@ -51,8 +44,9 @@ class Guests:
         """Create a guest; returns when it beats (or is in the state its shape asks for)."""
         place = host if isinstance(host, Host) else self.host(host)
         form = shape_named(shape, **options)
-        with locked(self._guest_lock, "guests", quiet=True):
-            records = self._records()
+        book = self._book()
+        with book.changing():
+            records = book.facts
             used = {record["number"] for record in records.values()}
             number = next(number for number in range(150) if number not in used)
             name = name or f"{shape}-{number:02d}"
@@ -60,12 +54,9 @@ class Guests:
                 raise LabError(f"lab {self.name} already has a guest named {name!r}")
             disks = disks_of(name, form)
             records[name] = {"number": number, "disks": disks, "files": disks, "shape": shape}
-            self.book.save()
         made = create(self._guest(name, records[name]), place, form, bool(self.state.facts.get("kvm")))
-        with locked(self._guest_lock, "guests", quiet=True):
-            records = self._records()
-            records[name]["files"] = made.files
-            self.book.save()
+        with book.changing():
+            book.facts[name]["files"] = made.files
         return made
 
     def create_guests(self, host: str | Host, wanted: list[tuple[str, str | None, dict[str, Any]]]) -> list[Guest]:
@@ -75,6 +66,6 @@ class Guests:
             return [job.result() for job in jobs]
 
     def forget_guest(self, name: str) -> None:
-        with locked(self._guest_lock, "guests", quiet=True):
-            self._records().pop(name, None)
-            self.book.save()
+        book = self._book()
+        with book.changing():
+            book.facts.pop(name, None)

@@ -19,7 +19,13 @@ from .state import State, alive, children, kill_process
 
 IMAGES = "/var/lib/libvirt/images"
 SHARED = "/srv/shared"
-ENVIRONMENT = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
+ENVIRONMENT = [
+    "env",
+    "-i",
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "LANG=C.UTF-8",
+]
 # The process writes down who it is before it becomes nspawn, so that no kill can leave it unrecorded.
 BECOME = 'cat /proc/$$/stat > "$0.new" && mv "$0.new" "$0" && exec "$@"'
 
@@ -91,16 +97,25 @@ class Host:
         return ["nsenter", "--target", str(leader), "--all", "--", *ENVIRONMENT, *words]
 
     def run(
-        self, words: Sequence[str], *, check: bool = True, input: str | None = None, timeout: float | None = None
+        self,
+        words: Sequence[str],
+        *,
+        check: bool = True,
+        input: str | None = None,  # noqa: A002 - the name that subprocess.run has for it
+        timeout: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on the host and wait for it."""
-        return run(self.command(words), check=check, input=input, timeout=timeout)
+        return run(self.command(words), check=check, stdin=input, timeout=timeout)
 
     def start(self, words: Sequence[str], log: Path | None = None) -> subprocess.Popen[bytes]:
         """Start a command on the host and return at once; the caller ends it."""
         output = log.open("wb") if log else subprocess.DEVNULL
         return subprocess.Popen(
-            self.command(words), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            self.command(words),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     def virsh(self, *words: str, check: bool = True, timeout: float | None = None) -> str:

@@ -44,7 +44,7 @@ def write_access(lab: str, hosts: list[Host], keys: Path) -> None:
     ]
     write(folder / "ssh_config", "\n".join(config) + "\n")
     for program in ("ssh", "scp", "sftp"):
-        text = f"#!/bin/sh\nexec nsenter --net=/run/netns/{network.netns_of(lab)} -- {program} -F {folder}/ssh_config \"$@\"\n"
+        text = f'#!/bin/sh\nexec nsenter --net=/run/netns/{network.netns_of(lab)} -- {program} -F {folder}/ssh_config "$@"\n'
         write(wrapper(lab, program), text, 0o755)
     write(inventory_path(lab), inventory(lab, hosts))
 

@@ -110,8 +110,8 @@ class Lab(Guests):
         shared = DATA / self.name / "shared"
         shared.mkdir(parents=True, exist_ok=True)
         shared.chmod(0o777)
-        state.facts.update(suite=suite, rootfs=str(tree), guest_assets=str(guest), disk_mib=disk_mib, kvm=kvm)
-        state.set_fact("hosts", [f"kvm{number}" for number in range(1, hosts + 1)])
+        names = [f"kvm{number}" for number in range(1, hosts + 1)]
+        state.set_facts(suite=suite, rootfs=str(tree), guest_assets=str(guest), disk_mib=disk_mib, kvm=kvm, hosts=names)
         network.make_lan(state, self.name)
         write_access(self.name, self.hosts, self.keys)
         (RUN / self.name / "cp").mkdir(exist_ok=True)
@@ -131,7 +131,9 @@ class Lab(Guests):
         for part in ("upper", "work", "root", "images"):
             (host.directory / part).mkdir(parents=True, exist_ok=True)
         if not mounted_below(str(host.root)):
-            layers = f"lowerdir={self.state.facts['rootfs']},upperdir={host.directory}/upper,workdir={host.directory}/work"
+            layers = (
+                f"lowerdir={self.state.facts['rootfs']},upperdir={host.directory}/upper,workdir={host.directory}/work"
+            )
             self.state.record("mount", str(host.root))
             run(["mount", "-t", "overlay", "-o", layers, f"virtops-{self.name}-{host.name}", str(host.root)])
         if mounted_below(str(host.images)):

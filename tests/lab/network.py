@@ -51,7 +51,7 @@ def has_link(namespace: str, link: str) -> bool:
 
 
 def batch(namespace: str, text: str) -> None:
-    run(["ip", "-n", namespace, "-batch", "-"], input=text)
+    run(["ip", "-n", namespace, "-batch", "-"], stdin=text)
 
 
 def make_lan(state: State, lab: str) -> None:

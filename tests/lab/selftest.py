@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .guest.guest import Guest
 from .guest.shapes import SHAPES
@@ -25,7 +26,9 @@ KILL_AFTER = (0.3, 0.8, 1.5, 3.0)  # seconds; where it hits does not matter, tha
 def leftovers(name: str) -> list[str]:
     """Everything of a lab that is still on this machine."""
     found = [f"directory {path}" for path in (RUN / name, DATA / name) if path.exists()]
-    found += [f"netns {path.name}" for path in Path("/run/netns").glob("*") if path.name.split("-")[:2] == ["vkl", name]]
+    found += [
+        f"netns {path.name}" for path in Path("/run/netns").glob("*") if path.name.split("-")[:2] == ["vkl", name]
+    ]
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     found += [f"mount {line.split()[1]}" for line in mounts if f"{DATA}/{name}/" in line]
     loops = run(["losetup", "--list", "--noheadings", "--output", "BACK-FILE"], check=False).stdout
@@ -60,8 +63,10 @@ def killed_up(name: str, suite: str) -> None:
 
 
 def all_shapes(lab: Lab) -> list[Guest]:
-    wanted = [(shape, f"wéb {shape}" if shape == "qcow2" else None, {}) for shape in SHAPES]
-    guests = lab.create_guests("kvm1", wanted)  # type: ignore[arg-type]
+    wanted: list[tuple[str, str | None, dict[str, Any]]] = [
+        (shape, f"wéb {shape}" if shape == "qcow2" else None, {}) for shape in SHAPES
+    ]
+    guests = lab.create_guests("kvm1", wanted)
     for guest, (shape, _name, _options) in zip(guests, wanted, strict=True):
         state = guest.where().get("kvm1")
         expected = {"paused": "paused", "shutoff": "shut off"}.get(shape, "running")

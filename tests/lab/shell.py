@@ -34,15 +34,15 @@ def run(
     command: Sequence[str],
     *,
     check: bool = True,
-    input: str | None = None,
+    stdin: str | None = None,
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; its output is captured, and shown in the error if it fails."""
     done = subprocess.run(
         list(command),
         check=False,
-        input=input,
-        stdin=subprocess.DEVNULL if input is None else None,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         text=True,
         errors="replace",

@@ -4,16 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import tempfile
-import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .shell import LabError, kill_recorded, locked, process_stat, run, say, start_time, wait_for
+from .shell import LabError, kill_recorded, locked, process_stat, run, start_time, wait_for
 
 KINDS = ("directory", "mount", "loop", "netns", "process")
 
@@ -25,7 +26,6 @@ class State:
     path: Path
     resources: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: Path) -> State:
@@ -47,21 +47,29 @@ class State:
             os.fsync(file.fileno())
         Path(name).replace(self.path)
 
-    def record(self, kind: str, name: str, **more: Any) -> None:
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Read again, change, save: other threads and processes may have written since."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self.path.with_name(f".{self.path.name}.lock"), "state", quiet=True):
+            now = State.load(self.path)
+            self.resources, self.facts = now.resources, now.facts
+            yield
+            self.save()
+
+    def record(self, kind: str, name: str) -> None:
         """Write down a resource before it is made; a second time changes nothing."""
         if kind not in KINDS:
             raise LabError(f"unknown kind of resource: {kind}")
-        entry = {"kind": kind, "name": name, **more}
-        with self.lock:
-            if entry not in self.resources:
-                self.resources.append(entry)
-                self.save()
+        entry = {"kind": kind, "name": name}
+        if entry not in self.resources:
+            with self.changing():
+                if entry not in self.resources:
+                    self.resources.append(entry)
 
-    def set_fact(self, name: str, value: Any) -> None:
-        with self.lock:
-            if self.facts.get(name) != value:
-                self.facts[name] = value
-                self.save()
+    def set_facts(self, **facts: Any) -> None:
+        with self.changing():
+            self.facts.update(facts)
 
 
 def read_pid_file(path: Path) -> tuple[int, int] | None:
@@ -94,6 +102,10 @@ def children(parent: int) -> list[int]:
     return found
 
 
+def wait_gone(pid: int, started: int) -> None:
+    wait_for(f"process {pid} to end", lambda: start_time(pid) != started, pause=0.02)
+
+
 def kill_process(path: Path) -> None:
     """Kill a recorded process and its children, the container's pid 1 first, and wait until all are gone."""
     recorded = read_pid_file(path)
@@ -107,7 +119,7 @@ def kill_process(path: Path) -> None:
         kill_recorded(child, born)
     kill_recorded(pid, started)
     for one, born in [*family, (pid, started)]:
-        wait_for(f"process {one} to end", lambda one=one, born=born: start_time(one) != born, pause=0.02)
+        wait_gone(one, born)
     path.unlink(missing_ok=True)
 
 
@@ -154,10 +166,14 @@ def mounted_below(path: str) -> list[str]:
 
 
 def unmount(path: str) -> None:
-    for where in mounted_below(path):
-        done = run(["umount", where], check=False)
-        if done.returncode:
-            wait_for(f"{where} to be free", lambda where=where: run(["umount", where], check=False).returncode == 0, 30)
+    """Unmount everything at or below a path; waits for processes that are on their way out."""
+
+    def free() -> bool:
+        for where in mounted_below(path):
+            run(["umount", where], check=False)
+        return not mounted_below(path)
+
+    wait_for(f"{path} to be unmounted", free, 30)
 
 
 def detach_loops(image: str) -> None:
@@ -184,9 +200,12 @@ def remove_resource(entry: dict[str, Any]) -> None:
 
 def tear_down(state: State) -> list[str]:
     """Remove everything recorded, last made first; what could not be removed stays recorded and is returned."""
-    problems = []
+    problems: list[str] = []
     order = {"process": 0, "netns": 1, "mount": 2, "loop": 3, "directory": 4}
-    for entry in sorted(reversed(state.resources), key=lambda one: order[one["kind"]]):
+    last_first = state.resources[::-1]
+    for entry in sorted(last_first, key=lambda one: order[one["kind"]]):
+        if problems and entry["name"] == str(state.path.parent):
+            break  # keep the memory of what is still there
         try:
             remove_resource(entry)
         except LabError as error:
@@ -195,8 +214,6 @@ def tear_down(state: State) -> list[str]:
         state.resources.remove(entry)
         if state.path.exists():
             state.save()
-    for problem in problems:
-        say(problem)
     return problems
 
 

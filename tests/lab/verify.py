@@ -21,7 +21,12 @@ def disk_sources(xml: str) -> list[tuple[str, str]]:
     found = []
     for disk in ElementTree.fromstring(xml).iterfind("./devices/disk"):
         target, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
-        if disk.get("device", "disk") != "disk" or target is None or source is None or disk.find("readonly") is not None:
+        if (
+            disk.get("device", "disk") != "disk"
+            or target is None
+            or source is None
+            or disk.find("readonly") is not None
+        ):
             continue
         path = source.get("file") or source.get("dev")
         if target.get("bus") == "virtio" and path:

@@ -163,5 +163,3 @@ def create(guest: Guest, host: Host, shape: Shape, kvm: bool) -> Guest:
 
 def disks_of(name: str, shape: Shape) -> tuple[str, ...]:
     return tuple(disk_path(name, index, disk) for index, disk in enumerate(shape.disks))
-
-

@@ -47,8 +47,10 @@ def make_images(host: Host, name: str, shape: Shape, disks: list[str]) -> list[s
             base = base_path(path)
             make_image(outside(host, base), disk.format, shape.size_mib, fill)
             run(
-                ["qemu-img", "create", "-q", "-u", "-f", disk.format, "-b", base, "-F", disk.format]
-                + [str(outside(host, path)), f"{shape.size_mib}M"]
+                [
+                    *("qemu-img", "create", "-q", "-u", "-f", disk.format, "-b", base, "-F", disk.format),
+                    *(str(outside(host, path)), f"{shape.size_mib}M"),
+                ]
             )
             made += [base, path]
         else:

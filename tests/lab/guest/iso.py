@@ -50,7 +50,15 @@ def iso(label: str, files: dict[str, bytes]) -> bytes:
     listing = pad(root + directory_record(b"\x01", root_at, SECTOR, True) + records)
     paths = struct.pack("<BBIH", 1, 0, root_at, 1) + b"\0\0", struct.pack(">BBIH", 1, 0, root_at, 1) + b"\0\0"
     end = pad(b"\xffCD001\x01")
-    return b"\0" * 16 * SECTOR + descriptor(label, at, root, table) + end + pad(paths[0]) + pad(paths[1]) + listing + contents
+    return (
+        b"\0" * 16 * SECTOR
+        + descriptor(label, at, root, table)
+        + end
+        + pad(paths[0])
+        + pad(paths[1])
+        + listing
+        + contents
+    )
 
 
 def seed(name: str) -> bytes:

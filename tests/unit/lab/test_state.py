@@ -18,7 +18,7 @@ def test_what_is_recorded_is_read_back(tmp_path: Path) -> None:
     state = State(tmp_path / "state.json")
     state.record("directory", "/a")
     state.record("directory", "/a")
-    state.set_fact("suite", "trixie")
+    state.set_facts(suite="trixie")
     again = State.load(state.path)
     assert again.resources == [{"kind": "directory", "name": "/a"}]
     assert again.facts == {"suite": "trixie"}
@@ -55,7 +55,9 @@ def test_tear_down_removes_what_exists_and_forgives_what_does_not(tmp_path: Path
 
 def test_only_the_recorded_process_is_killed(tmp_path: Path) -> None:
     file = tmp_path / "one.stat"
-    process = subprocess.Popen(["sh", "-c", f'cat /proc/$$/stat > "{file}.new"; mv "{file}.new" "{file}"; exec sleep 600'])
+    process = subprocess.Popen(
+        ["sh", "-c", f'cat /proc/$$/stat > "{file}.new"; mv "{file}.new" "{file}"; exec sleep 600']
+    )
     while alive(file) is None:
         assert process.poll() is None
     recorded = read_pid_file(file)
