@@ -16,6 +16,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import D
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import (
     DISPROVEN,
+    LIVE_METHODS,
     LOCAL,
     UNPROVEN,
     folder_of,
@@ -32,13 +33,16 @@ _CAUSES = {LOCAL: "only its own host sees it", DISPROVEN: "the destination has o
 
 def check_sharing(facts: CheckFacts) -> t.Iterator[Finding]:
     """STORAGE_NOT_SHARED, SHARED_UNPROVEN: for every writable disk that is not copied."""
-    if not facts.domain.active:
+    choice = facts.choice
+    if choice.method not in LIVE_METHODS:
         return
-    copied = facts.choice.copied
     for disk in facts.domain.disks:
-        if disk.readonly or disk.empty or disk.device in ("cdrom", "floppy") or disk.target in copied:
+        if disk.readonly or disk.empty or disk.device in ("cdrom", "floppy") or disk.target in choice.copied:
             continue
         state = sharing(disk, facts.destination)
+        if state == LOCAL and choice.finding is not None:
+            # METHOD_UNSUITABLE says it already.
+            continue
         image = facts.image(disk.target)
         absent = image is not None and image.exists is False
         if absent or state in (LOCAL, DISPROVEN):

@@ -26,6 +26,8 @@ _DRAWBACK = 0.2
 #: How many bins are looked at, by the heuristics after the first and by the ejection chains, before they give up: this
 #: bounds the time, and is the same on every machine.
 _EFFORT = 40000
+#: Steps of the ejection chains for each item, so that a small problem without an answer is given up soon.
+_STEPS_PER_ITEM = 50
 
 
 class State:
@@ -176,8 +178,9 @@ def _chains(state: State, candidates: list[list[int]], placeable: int) -> State:
     waiting = [item for item in range(len(problem.items)) if candidates[item] and item not in state.bin_of]
     pushed = [0] * len(problem.items)
     best = dict(state.bin_of)
-    effort = 0
-    while waiting and effort < _EFFORT:
+    effort, steps = 0, _STEPS_PER_ITEM * len(problem.items)
+    while waiting and effort < _EFFORT and steps > 0:
+        steps -= 1
         waiting.sort(key=lambda item: (len(candidates[item]), -_part(problem, item, candidates[item][0]), item))
         item = waiting.pop(0)
         effort += len(candidates[item])
