@@ -136,6 +136,9 @@ def _tpm(root: Element) -> str | None:
 def _nic(element: Element) -> Nic:
     kind = element.get("type", "user")
     source, model, target, mac = (element.find(tag) for tag in ("source", "model", "target", "mac"))
+    if source is not None and source.get("network"):
+        # A live document shows what the network gave (a bridge, a device); what counts for a move is the network.
+        kind = "network"
     return Nic(
         mac=(mac.get("address", "") if mac is not None else "").lower(),
         type=kind,

@@ -338,6 +338,8 @@ def test_host_devices(device: str, expected: HostDevice) -> None:
     ("interface", "kind", "source"),
     [
         ("<interface type='bridge'><source bridge='br0'/></interface>", "bridge", "br0"),
+        ("<interface type='bridge'><source network='lan' portid='f3' bridge='br0'/></interface>", "network", "lan"),
+        ("<interface type='direct'><source network='lan' dev='eno1' mode='vepa'/></interface>", "network", "lan"),
         ("<interface type='direct'><source dev='eno1' mode='bridge'/></interface>", "direct", "eno1"),
         ("<interface type='user'><model type='e1000'/></interface>", "user", None),
         ("<interface type='user'><backend type='passt'/><source dev='eno1'/></interface>", "user", "eno1"),
