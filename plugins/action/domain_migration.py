@@ -1,0 +1,226 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of domain_migration: starts the module in the background, tells its progress, and ends it on Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import time
+import typing as t
+import uuid
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Progress
+from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import line
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
+
+display = Display()
+
+MODULE = "virtops.kvm.domain_migration"
+#: The module has its own time limit, scaled by size; Ansible's may only be there because there must be one.
+ASYNC_LIMIT = 30 * 24 * 3600
+DEFAULT_INTERVAL = 5.0
+#: How long the host may be out of reach, and how long an aborted move may take to end cleanly.
+LOST_SECONDS = 300.0
+ABORT_SECONDS = 90.0
+#: One look waits on the host for up to a second, so that the end is seen at once and by one round trip.
+_LOOK = (
+    "n=0; while [ $n -lt 5 ] && grep -q '^{{\"started\"' {job} 2>/dev/null; do sleep 0.2; n=$((n+1)); done; "
+    "cat {progress} 2>/dev/null; echo; grep -q '^{{\"started\"' {job} 2>/dev/null && echo running || echo ended"
+)
+_BOOKKEEPING = (
+    "ansible_job_id",
+    "started",
+    "finished",
+    "results_file",
+    "erased",
+    "stdout",
+    "stdout_lines",
+    "stderr",
+    "stderr_lines",
+)
+
+Result = dict[str, t.Any]
+
+
+class ActionModule(ActionBase):
+    """Runs the module directly in check mode, and in the background otherwise."""
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> Result:
+        """Run it to its end and give the module's own result."""
+        super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        if self._task.check_mode:
+            return t.cast(Result, self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+        progress_id = str(arguments.get("progress_id") or uuid.uuid4().hex)
+        try:
+            check_progress_id(progress_id)
+        except InputError:
+            # The module says it better.
+            return t.cast(Result, self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+        arguments["progress_id"] = progress_id
+        with _Interrupts() as interrupts:
+            started = self._start(arguments, task_vars)
+            if started.get("failed") or not started.get("results_file"):
+                return started
+            watch = _Watch(self, str(started["results_file"]), progress_id, _interval(arguments), interrupts)
+            if not watch.until_end():
+                return watch.given_up(str(arguments.get("name")))
+            return self._fetch(started, progress_id, task_vars)
+
+    def shell(self, command: str) -> str | None:
+        """What ``command`` prints on the host; None while the host is out of reach."""
+        try:
+            answer = self._low_level_execute_command(command)
+        except AnsibleError:
+            with contextlib.suppress(AnsibleError, AttributeError):
+                self._connection.reset()
+            return None
+        return None if answer["rc"] == 255 else str(answer["stdout"])
+
+    def _start(self, arguments: Result, task_vars: dict[str, t.Any] | None) -> Result:
+        before = self._task.async_val
+        self._task.async_val = ASYNC_LIMIT
+        try:
+            return t.cast(
+                Result,
+                self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars, wrap_async=True),
+            )
+        finally:
+            self._task.async_val = before
+
+    def _fetch(self, started: Result, progress_id: str, task_vars: dict[str, t.Any] | None) -> Result:
+        """The result of the ended job; then its file and the progress file go."""
+        path = str(started["results_file"])
+        asked = {"jid": started["ansible_job_id"], "_async_dir": os.path.dirname(path)}
+        result = t.cast(
+            Result,
+            self._execute_module(module_name="ansible.legacy.async_status", module_args=asked, task_vars=task_vars),
+        )
+        for key in _BOOKKEEPING:
+            result.pop(key, None)
+        space = Workspace()
+        files = [path, space.progress_path(progress_id), space.abort_path(progress_id)]
+        self.shell("rm -f " + " ".join(shlex.quote(name) for name in files))
+        return result
+
+
+class _Interrupts:
+    """While it is entered, SIGINT and SIGTERM are noted; the third one has its usual effect."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before: dict[int, t.Any] = {}
+
+    def __enter__(self) -> _Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *unused_details: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, unused_frame: t.Any) -> None:
+        self.count += 1
+        if self.count >= 3:
+            signal.signal(number, self._before.get(number) or signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+class _Watch:
+    """Watches one job on its host until it ends."""
+
+    def __init__(
+        self, action: ActionModule, job: str, progress_id: str, interval: float, interrupts: _Interrupts
+    ) -> None:
+        self._action = action
+        space = Workspace()
+        self._look = _LOOK.format(job=shlex.quote(job), progress=shlex.quote(space.progress_path(progress_id)))
+        self._abort = space.abort_path(progress_id)
+        self._interval = interval
+        self._interrupts = interrupts
+        self._told_at: float | None = None
+        self._aborted_at: float | None = None
+        self._name = ""
+
+    def until_end(self) -> bool:
+        """True when the job ended; false when the host stayed away, or an abort took too long."""
+        lost_since: float | None = None
+        while True:
+            if self._interrupts.count and self._aborted_at is None:
+                self._ask_to_abort()
+            answer = self._action.shell(self._look)
+            now = time.monotonic()
+            if answer is None:
+                lost_since = now if lost_since is None else lost_since
+                if now - lost_since > LOST_SECONDS or (self._aborted_at and now - self._aborted_at > ABORT_SECONDS):
+                    return False
+                time.sleep(1)
+                continue
+            lost_since = None
+            text, state = answer.strip().rpartition("\n")[::2]
+            if state.strip() == "ended":
+                return True
+            self._tell(text.strip(), now)
+            if self._aborted_at is not None and now - self._aborted_at > ABORT_SECONDS:
+                return False
+
+    def given_up(self, name: str) -> Result:
+        """The result when nobody waits any longer."""
+        if self._aborted_at is not None:
+            why = f"was asked to end, and has not done so within {ABORT_SECONDS:g} s"
+            code = "MOVE_ABORTING_UNKNOWN"
+        else:
+            why = f"could not be watched, because its host was out of reach for {LOST_SECONDS:g} s; it goes on there"
+            code = "HOST_LOST"
+        msg = f"The move of domain '{name}' {why}. Run again: that follows it to its end, or starts it anew."
+        return {"failed": True, "msg": msg, "error_code": code, "details": {}}
+
+    def _ask_to_abort(self) -> None:
+        folder = os.path.dirname(self._abort)
+        command = f"mkdir -p {shlex.quote(folder)} && touch {shlex.quote(self._abort)} && echo asked"
+        answer = self._action.shell(command)
+        if answer is not None and "asked" in answer:
+            self._aborted_at = time.monotonic()
+            _say(
+                f"{self._name or 'the move'}  aborting: waits until the domain is safe on its source, and the destination clean"
+            )
+
+    def _tell(self, text: str, now: float) -> None:
+        if not text:
+            return
+        try:
+            progress = from_data(Progress, json.loads(text))
+        except (ValueError, TypeError):
+            return
+        self._name = progress.domain
+        if self._interval <= 0 or not (progress.rate or progress.note or progress.disk_total or progress.memory_total):
+            return
+        if self._told_at is None or now - self._told_at >= self._interval:
+            self._told_at = now
+            _say(line(progress))
+
+
+def _interval(arguments: Result) -> float:
+    try:
+        return float(arguments.get("progress_interval", DEFAULT_INTERVAL))
+    except (TypeError, ValueError):
+        return DEFAULT_INTERVAL
+
+
+def _say(text: str) -> None:
+    """Print a line through the main process; after a Ctrl-C that one may not listen any more."""
+    with contextlib.suppress(OSError, ValueError, AnsibleError):
+        display.display(text)
