@@ -231,7 +231,10 @@ class Files:
 
 def argument_spec() -> dict[str, t.Any]:
     """The options."""
-    after = {"name": {"type": "str", "required": True}, "domains": {"type": "list", "elements": "dict", "required": True}}
+    after = {
+        "name": {"type": "str", "required": True},
+        "domains": {"type": "list", "elements": "dict", "required": True},
+    }
     return {
         "plan": {"type": "dict", "required": True},
         "results": {"type": "dict", "default": {}},
@@ -280,7 +283,9 @@ def _read(kind: type[t.Any], data: t.Any, option: str) -> t.Any:
     try:
         return from_data(kind, data)
     except (ValueError, TypeError, AttributeError) as exc:
-        raise InputError(option, f"The value of '{option}' is not what the survey and the planner return: {exc}.") from exc
+        raise InputError(
+            option, f"The value of '{option}' is not what the survey and the planner return: {exc}."
+        ) from exc
 
 
 def _texts(plan: Plan, report: Report, directory: str | None) -> dict[str, tuple[str, str]]:

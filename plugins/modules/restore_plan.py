@@ -128,7 +128,9 @@ def _read(kind: type[t.Any], data: t.Any, option: str) -> t.Any:
     try:
         return from_data(kind, data)
     except (ValueError, TypeError, AttributeError) as exc:
-        raise InputError(option, f"The value of '{option}' is not what this collection wrote or returned: {exc}.") from exc
+        raise InputError(
+            option, f"The value of '{option}' is not what this collection wrote or returned: {exc}."
+        ) from exc
 
 
 def main() -> None:

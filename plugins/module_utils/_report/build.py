@@ -14,7 +14,13 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import fr
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import MoveResult
-from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Blocked, Placement, Plan, PlannedMove, Staying
+from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
+    Blocked,
+    Placement,
+    Plan,
+    PlannedMove,
+    Staying,
+)
 
 REPORT_VERSION = 1
 
@@ -31,7 +37,7 @@ class HostAfter:
     """What runs on one host when all is over: ``name`` is its inventory name."""
 
     name: str
-    domains: t.Tuple[Domain, ...] = ()
+    domains: tuple[Domain, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +60,10 @@ class Outcome:
     downtime_ms: t.Optional[int] = None
     disk_bytes: int = 0
     memory_bytes: int = 0
-    stages: t.Dict[str, float] = dataclasses.field(default_factory=dict)
-    source_disks_kept: t.Tuple[str, ...] = ()
-    warnings: t.Tuple[str, ...] = ()
-    findings: t.Tuple[Finding, ...] = ()
+    stages: dict[str, float] = dataclasses.field(default_factory=dict)
+    source_disks_kept: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def arrived(self) -> bool:
@@ -92,15 +98,15 @@ class Report:
     kind: str
     status: str
     fingerprint: str
-    sources: t.Tuple[str, ...]
-    destinations: t.Tuple[str, ...]
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
     summary: Summary
-    outcomes: t.Tuple[Outcome, ...] = ()
-    blocked: t.Tuple[Blocked, ...] = ()
-    staying: t.Tuple[Staying, ...] = ()
-    problems: t.Tuple[str, ...] = ()
-    before: t.Tuple[Placement, ...] = ()
-    after: t.Tuple[Placement, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    staying: tuple[Staying, ...] = ()
+    problems: tuple[str, ...] = ()
+    before: tuple[Placement, ...] = ()
+    after: tuple[Placement, ...] = ()
     after_measured: bool = False
 
     @property

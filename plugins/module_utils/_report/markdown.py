@@ -23,8 +23,8 @@ def escape(text: object) -> str:
 
 
 def code(text: object) -> str:
-    """``text`` as a code span, in which nothing else has a meaning."""
-    return f"`{words.plain(text).replace('`', ' ').strip() or '-'}`"
+    """``text``, a code or an identifier, as a code span; what such a word never has becomes an underscore."""
+    return f"`{re.sub(r'[^A-Za-z0-9.+@-]', '_', words.plain(text)) or '-'}`"
 
 
 def table(heads: t.Sequence[str], rows: t.Iterable[t.Sequence[object]]) -> list[str]:
@@ -46,7 +46,18 @@ def render(report: Report) -> str:
 def _numbers(report: Report) -> list[str]:
     numbers = report.summary
     return table(
-        ["planned", "moved", "already there", "failed", "not started", "cannot move", "staying", "longest pause", "disks", "memory"],
+        [
+            "planned",
+            "moved",
+            "already there",
+            "failed",
+            "not started",
+            "cannot move",
+            "staying",
+            "longest pause",
+            "disks",
+            "memory",
+        ],
         [
             [
                 numbers.planned,
@@ -105,7 +116,11 @@ def _notes(report: Report) -> list[str]:
 def _others(report: Report) -> list[str]:
     out: list[str] = []
     if report.blocked:
-        rows = [[item.domain, item.source, host, " ".join(why)] for item in report.blocked for host, why in item.reasons.items()]
+        rows = [
+            [item.domain, item.source, host, " ".join(why)]
+            for item in report.blocked
+            for host, why in item.reasons.items()
+        ]
         out += ["## Cannot move", "", *table(["domain", "on", "candidate", "why not"], rows)]
     if report.staying:
         rows = [[item.domain, item.source, item.code, item.reason] for item in report.staying]

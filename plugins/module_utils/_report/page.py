@@ -24,7 +24,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
 from ansible_collections.virtops.kvm.plugins.module_utils._report.escape import attribute, text
 from ansible_collections.virtops.kvm.plugins.module_utils._report.style import CSS
 
-_BADGES = {COMPLETE: ("good", "complete"), NOTHING_TO_DO: ("good", "nothing to do"), ONLY_PLANNED: ("info", "only planned")}
+_BADGES = {
+    COMPLETE: ("good", "complete"),
+    NOTHING_TO_DO: ("good", "nothing to do"),
+    ONLY_PLANNED: ("info", "only planned"),
+}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 #: More names than this are folded away.
 _FOLD = 12
@@ -34,7 +38,15 @@ def render(report: Report) -> str:
     """The whole page."""
     title = words.headline(report)
     body = "".join(
-        [_header(report), _tiles(report), timeline.moves(report), _notes(report), _placements(report), _others(report), _footer(report)]
+        [
+            _header(report),
+            _tiles(report),
+            timeline.moves(report),
+            _notes(report),
+            _placements(report),
+            _others(report),
+            _footer(report),
+        ]
     )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -60,14 +72,19 @@ def _tiles(report: Report) -> str:
     arrived = numbers.moved + numbers.already_there
     planned = report.status == ONLY_PLANNED
     tiles = [
-        ("Planned" if planned else "Moved", f"{numbers.planned if planned else f'{arrived} of {numbers.planned}'}", _remainder(report)),
+        (
+            "Planned" if planned else "Moved",
+            f"{numbers.planned if planned else f'{arrived} of {numbers.planned}'}",
+            _remainder(report),
+        ),
         ("Longest pause", words.pause(numbers.longest_pause_ms), "the longest time a guest stood still"),
         ("Took", words.duration(numbers.seconds), "from the first move's beginning to the last one's end"),
         ("Disks", format_bytes(numbers.disk_bytes), "processed by the copies, holes included"),
         ("Memory", format_bytes(numbers.memory_bytes), "sent while the guests ran"),
     ]
     items = "".join(
-        f"<div><dt>{text(name)}</dt><dd><strong>{text(value)}</strong><small>{text(note)}</small></dd></div>" for name, value, note in tiles
+        f"<div><dt>{text(name)}</dt><dd><strong>{text(value)}</strong><small>{text(note)}</small></dd></div>"
+        for name, value, note in tiles
     )
     return f'<dl class="tiles">{items}</dl>'
 
@@ -92,7 +109,13 @@ def _notes(report: Report) -> str:
             notes.append(_note("bad", label, outcome.domain, outcome.message, ""))
         notes += [_note("warn", "warning", outcome.domain, warning, "") for warning in outcome.warnings]
         notes += [
-            _note("bad" if finding.severity == "blocker" else "warn", finding.code, outcome.domain, finding.message, finding.remedy)
+            _note(
+                "bad" if finding.severity == "blocker" else "warn",
+                finding.code,
+                outcome.domain,
+                finding.message,
+                finding.remedy,
+            )
             for finding in outcome.findings
         ]
     return _card("notes", "What to know", f'<ul class="notes">{"".join(notes)}</ul>') if notes else ""
@@ -128,7 +151,11 @@ def _load(when: str, placement: Placement | None) -> str:
         return ""
     share = min(placement.memory_bytes / placement.memory_total, 1.0) * 100 if placement.memory_total else 0.0
     memory = f"{format_bytes(placement.memory_bytes)} of {format_bytes(placement.memory_total)}"
-    vcpus = f"{words.count(placement.vcpus, 'vCPU')} on {words.count(placement.cpus, 'CPU')}" if placement.cpus else words.count(placement.vcpus, "vCPU")
+    vcpus = (
+        f"{words.count(placement.vcpus, 'vCPU')} on {words.count(placement.cpus, 'CPU')}"
+        if placement.cpus
+        else words.count(placement.vcpus, "vCPU")
+    )
     label = f"{when}: {words.count(len(placement.domains), 'domain')}, memory {memory}, {vcpus}"
     return (
         f'<div class="load {when}"><span class="when">{when}</span>'
@@ -141,7 +168,7 @@ def _load(when: str, placement: Placement | None) -> str:
 def _names(chips: t.Sequence[tuple[str, str]]) -> str:
     if not chips:
         return ""
-    signs = {"gone": ("−", "left"), "came": ("+", "came"), "stays": ("", "stayed")}
+    signs = {"gone": ("\u2212", "left"), "came": ("+", "came"), "stays": ("", "stayed")}
     items = "".join(
         f'<li class="{style}"><span aria-hidden="true">{signs[style][0]}</span>'
         f'<span class="hidden">{signs[style][1]}: </span>{text(name)}</li>'
@@ -177,7 +204,9 @@ def _others(report: Report) -> str:
 
 def _plain_table(heads: t.Sequence[str], rows: str) -> str:
     cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
-    return f'<div class="scroll"><table class="plain"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return (
+        f'<div class="scroll"><table class="plain"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
 
 
 def _card(anchor: str, title: str, body: str) -> str:
@@ -188,4 +217,6 @@ def _footer(report: Report) -> str:
     kept = sum(len(outcome.source_disks_kept) for outcome in report.outcomes if outcome.state in ARRIVED)
     disks = f"{words.count(kept, 'old disk image')} kept on the source. " if kept else ""
     printed = f"Plan fingerprint <code>{text(report.fingerprint)}</code>." if report.fingerprint else ""
-    return f"<footer><p>{text(disks)}The pause is what QEMU measured while the guest stood still. {printed}</p></footer>"
+    return (
+        f"<footer><p>{text(disks)}The pause is what QEMU measured while the guest stood still. {printed}</p></footer>"
+    )

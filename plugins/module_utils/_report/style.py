@@ -17,7 +17,8 @@ CSS = """
 --used:#5b92f5;--old:#4c5a6d;--wait:#3e4a5a;--prepare:#3d6196;--disk:#4d8bf5;--memory:#9a7dff;--switch:#ff6fbb;--verify:#36b980;
 --release:#23603f;--other:#6d7a8b;--mark:#ff7ac0;--shadow:none}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif;
+body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",
+Roboto,"Noto Sans","DejaVu Sans",sans-serif;
 font-variant-numeric:tabular-nums}
 main{max-width:1240px;margin:0 auto;padding:32px 24px 48px}
 h1,h2,h3,p,dl,dd,ul{margin:0;padding:0}

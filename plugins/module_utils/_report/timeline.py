@@ -90,7 +90,9 @@ def legend(report: Report) -> str:
 
 def bar(outcome: Outcome, scale: Scale) -> str:
     """The drawing of one move."""
-    parts = [f'<line class="grid" x1="{scale.at(tick)}%" x2="{scale.at(tick)}%" y1="0" y2="100%"/>' for tick in scale.ticks()]
+    parts = [
+        f'<line class="grid" x1="{scale.at(tick)}%" x2="{scale.at(tick)}%" y1="0" y2="100%"/>' for tick in scale.ticks()
+    ]
     if outcome.started:
         begin = outcome.started - scale.begin
         parts += _segments(outcome, scale, begin)
@@ -126,7 +128,11 @@ def _mark(outcome: Outcome, scale: Scale, begin: float) -> t.Iterator[str]:
     if outcome.downtime_ms is None:
         return
     stages = ordered_stages(outcome.stages)
-    before = sum(seconds for stage, seconds in stages if _ORDER.index(stage) < _ORDER.index("switch")) if _known(stages) else 0.0
+    before = (
+        sum(seconds for stage, seconds in stages if _ORDER.index(stage) < _ORDER.index("switch"))
+        if _known(stages)
+        else 0.0
+    )
     at = scale.at(begin + before) if before else scale.at(begin + (outcome.seconds or 0.0))
     title = f"paused {words.pause(outcome.downtime_ms)}"
     yield (

@@ -121,7 +121,9 @@ def story(report: Report) -> str:
         return "No domain arrived on another host."
     where = joined([f"{plain(host)} ({number})" for host, number in sorted(hosts.items())])
     verb = "would move to" if report.status == ONLY_PLANNED else "moved to"
-    when = f" on {moment(report.summary.started)}, in {duration(report.summary.seconds)}" if report.summary.started else ""
+    when = (
+        f" on {moment(report.summary.started)}, in {duration(report.summary.seconds)}" if report.summary.started else ""
+    )
     return f"{count(len(arrived), 'domain')} {verb} {where}{when}."
 
 
@@ -136,9 +138,15 @@ def lines(report: Report) -> list[str]:
             f"{pause(numbers.longest_pause_ms)}; {format_bytes(numbers.disk_bytes)} of disks and "
             f"{format_bytes(numbers.memory_bytes)} of memory"
         )
-    printed += [f"FAILED {plain(outcome.domain)}: {plain(outcome.message)}" for outcome in report.outcomes if outcome.state == FAILED]
     printed += [
-        f"NOT STARTED {plain(outcome.domain)}: {plain(outcome.message)}" for outcome in report.outcomes if outcome.state == NOT_STARTED
+        f"FAILED {plain(outcome.domain)}: {plain(outcome.message)}"
+        for outcome in report.outcomes
+        if outcome.state == FAILED
+    ]
+    printed += [
+        f"NOT STARTED {plain(outcome.domain)}: {plain(outcome.message)}"
+        for outcome in report.outcomes
+        if outcome.state == NOT_STARTED
     ]
     printed += [f"PROBLEM {plain(problem)}" for problem in report.problems]
     printed += [f"stays {plain(item.domain)} on {plain(item.source)}: {plain(item.reason)}" for item in report.staying]
@@ -152,7 +160,9 @@ def verdict(report: Report) -> str:
     """The sentence that ends a run that did not do all it was to do; empty for one that did."""
     if report.sound:
         return ""
-    names = [f"{plain(outcome.domain)} ({outcome.error_code or STATE_WORDS[outcome.state]})" for outcome in report.unfinished]
+    names = [
+        f"{plain(outcome.domain)} ({outcome.error_code or STATE_WORDS[outcome.state]})" for outcome in report.unfinished
+    ]
     parts = [f"{count(len(names), 'move')} not done: {', '.join(names)}." if names else ""]
     parts += [plain(problem) for problem in report.problems]
     return " ".join(part for part in [f"{headline(report)}.", *parts] if part)

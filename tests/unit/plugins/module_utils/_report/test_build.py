@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.virtops.kvm.plugins.module_utils._report import build, ticket, words
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
+
+
+def report(plan: t.Any, results: dict[str, t.Any], after: t.Any = None, **more: t.Any) -> build.Report:
+    return build.build(plan, results, after, name="run", **more)
+
+
+@pytest.mark.parametrize(
+    ("result", "state", "started"),
+    [
+        (samples.moved("a"), build.MOVED, True),
+        (samples.moved("a", outcome="attached"), build.MOVED, True),
+        (samples.moved("a", outcome="already_there", changed=False), build.ALREADY_THERE, True),
+        (samples.failed(), build.FAILED, True),
+        ({"unreachable": True, "msg": "no route"}, build.FAILED, True),
+        ({}, build.NOT_STARTED, True),
+        ({"skipped": True}, build.NOT_STARTED, True),
+        ({"changed": True, "outcome": "moved"}, build.PLANNED, False),
+        ({}, build.PLANNED, False),
+        (samples.failed(), build.FAILED, False),
+    ],
+)
+def test_every_result_has_one_state(result: dict[str, t.Any], state: str, started: bool) -> None:
+    built = report(samples.plan(samples.move("a")), {"a": result}, started=started)
+    assert built.outcomes[0].state == state
+
+
+def test_sums_are_over_all_moves_and_time_is_from_first_begin_to_last_end() -> None:
+    plan = samples.plan(samples.move("a"), samples.move("b"), samples.move("c"), staying=(samples.staying("d"),))
+    results = {
+        "a": samples.moved("a", seconds=10.0, pause=120),
+        "b": samples.moved("b", started=samples.BEGIN + 5, seconds=20.0, pause=450),
+        "c": samples.failed(),
+    }
+    summary = report(plan, results).summary
+    assert (summary.planned, summary.moved, summary.failed, summary.staying) == (3, 2, 1, 1)
+    assert summary.longest_pause_ms == 450
+    assert summary.disk_bytes == 2 * samples.GIB
+    assert (summary.started, summary.seconds) == (samples.BEGIN, 25.0)
+
+
+@pytest.mark.parametrize(
+    ("after", "problem"),
+    [
+        ({"kvm1": [], "kvm2": ["a"]}, None),
+        ({"kvm1": ["a"], "kvm2": ["a"]}, "a is active on kvm1 and kvm2 at the same time"),
+        ({"kvm1": ["a"], "kvm2": []}, "reported as moved, yet it runs on kvm1"),
+        ({"kvm1": [], "kvm2": []}, "does not run there any more"),
+        ({"kvm2": ["a"]}, "kvm1 could not be read again"),
+    ],
+)
+def test_what_the_hosts_say_counts_more_than_what_the_moves_said(
+    after: dict[str, list[str]], problem: str | None
+) -> None:
+    built = report(samples.plan(samples.move("a")), {"a": samples.moved("a")}, samples.after(**after))
+    assert [problem in text for text in built.problems] == ([True] if problem else [])
+    assert built.sound is (problem is None)
+    assert built.status == (build.INCOMPLETE if problem else build.COMPLETE)
+    assert bool(words.verdict(built)) is (problem is not None)
+
+
+def test_a_failed_move_whose_domain_still_runs_at_home_is_no_further_problem() -> None:
+    built = report(samples.plan(samples.move("a")), {"a": samples.failed()}, samples.after(kvm1=["a"], kvm2=[]))
+    assert built.problems == ()
+    assert "a (MOVE_FAILED)" in words.verdict(built)
+
+
+def test_a_blocked_domain_leaves_the_host_not_evacuated_but_is_no_failure_of_the_run() -> None:
+    plan = samples.plan(samples.move("a"), blocked=(samples.blocked("gpu"),))
+    built = report(plan, {"a": samples.moved("a")}, samples.after(kvm1=["gpu"], kvm2=["a"]))
+    assert built.status == build.INCOMPLETE
+    assert built.sound
+
+
+def test_placement_afterwards_is_what_the_hosts_run() -> None:
+    built = report(samples.plan(samples.move("a")), {"a": samples.moved("a")}, samples.after(kvm1=[], kvm2=["a", "z"]))
+    assert built.after_measured
+    assert built.after[1].domains == ("a", "z")
+    assert (built.after[1].memory_bytes, built.after[1].memory_total) == (2 * samples.GIB, 8 * samples.GIB)
+
+
+def test_the_return_ticket_reverses_what_arrived_last_one_first() -> None:
+    plan = samples.plan(samples.move("a"), samples.move("b", "kvm3", order=2), samples.move("c", order=3))
+    built = report(plan, {"a": samples.moved("a"), "b": samples.moved("b"), "c": samples.failed()})
+    back = ticket.return_ticket(plan, built)
+    assert back is not None
+    assert [(move.domain, move.source, move.destination, move.order) for move in back.moves] == [
+        ("b", "kvm3", "kvm1", 1),
+        ("a", "kvm2", "kvm1", 2),
+    ]
+    assert (back.sources, back.destinations, back.fingerprint) == (("kvm2", "kvm3"), ("kvm1",), "")
+
+
+def test_nothing_moved_gives_no_ticket() -> None:
+    plan = samples.plan(samples.move("a"))
+    assert ticket.return_ticket(plan, report(plan, {"a": samples.failed()})) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "results", "sentence"),
+    [
+        ("evacuate", {"a": samples.moved("a")}, "kvm1 is evacuated"),
+        ("evacuate", {"a": samples.failed()}, "kvm1 is not evacuated: 1 move failed"),
+        ("restore", {"a": samples.moved("a")}, "1 domain came home to kvm2 and kvm3"),
+    ],
+)
+def test_the_headline_says_it(kind: str, results: dict[str, t.Any], sentence: str) -> None:
+    assert words.headline(report(samples.plan(samples.move("a")), results, kind=kind)) == sentence
+
+
+def test_an_empty_plan_has_nothing_to_do() -> None:
+    assert words.lines(report(samples.plan(), {})) == ["Nothing to do for kvm1."]
+
+
+def test_printed_lines_hold_no_control_characters() -> None:
+    name = "web\x1b[2J\u202e01\n"
+    built = report(samples.plan(samples.move(name)), {name: samples.failed(f"Cannot move '{name}'.")})
+    printed = "".join([*words.lines(built), words.verdict(built)])
+    assert not set("\x1b\u202e\n") & set(printed)
