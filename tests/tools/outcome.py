@@ -94,6 +94,16 @@ def read_junit(files: t.Iterable[pathlib.Path]) -> Outcome:
     return total
 
 
+def failures(files: t.Iterable[pathlib.Path]) -> str:
+    """What failed, in the words of the JUnit files."""
+    found = []
+    for file in files:
+        for case in xml.etree.ElementTree.parse(file).getroot().iter("testcase"):
+            for fault in [*case.iter("failure"), *case.iter("error")]:
+                found.append(f"{case.get('name')}: {(fault.text or fault.get('message') or '').strip()}")
+    return "\n".join(found)
+
+
 def counted(command: t.Callable[[], str], reports: t.Callable[[], t.Iterable[pathlib.Path]]) -> Outcome:
     """Run ``command`` and count what it reported. A command that fails without a failed test is one failure."""
     output, died = "", False

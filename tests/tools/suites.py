@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import typing as t
 
 from tests.tools import machine, venvs
 from tests.tools.ground import REPOSITORY, CommandFailed, Once, Refusal, locked, run, say, workspace
-from tests.tools.outcome import Check, Outcome, counted
+from tests.tools.outcome import Check, Outcome, counted, failures
 from tests.tools.trees import copy_collection
 
 INTEGRATION = REPOSITORY / "tests" / "integration"
@@ -37,10 +38,12 @@ class Lane:
         line = [str(self.venv.bin / "ansible-test"), command, *options, *words]
         with self._turn:
             shutil.rmtree(self.reports, ignore_errors=True)
-            return counted(
+            outcome = counted(
                 lambda: run(line, cwd=self.collection, env=self.venv.environment()),
                 lambda: sorted(self.reports.glob("*.xml")),
             )
+            # What it prints is mostly about the environments that it installs.
+            return dataclasses.replace(outcome, output=failures(sorted(self.reports.glob("*.xml"))) or outcome.output)
 
 
 class Lanes:

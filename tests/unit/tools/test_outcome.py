@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from tests.tools.ground import CommandFailed, Once, Refusal
-from tests.tools.outcome import Check, Outcome, counted, read_junit, run_all, single
+from tests.tools.outcome import Check, Outcome, counted, failures, read_junit, run_all, single
 
 CASES = """\
 <testsuites><testsuite name="s">
@@ -37,6 +37,11 @@ def dies() -> str:
 
 def test_junit_is_counted_and_what_does_not_apply_is_left_out(tmp_path: pathlib.Path) -> None:
     assert read_junit(report(tmp_path, CASES)) == Outcome(passed=1, failed=2, skipped=1)
+
+
+def test_failures_are_told_in_the_words_of_the_report(tmp_path: pathlib.Path) -> None:
+    assert failures(report(tmp_path, CASES)) == "b: no\nc: oh"
+    assert failures(report(tmp_path, PASSED)) == ""
 
 
 def test_a_clean_run_counts_its_cases(tmp_path: pathlib.Path) -> None:
