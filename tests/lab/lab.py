@@ -22,8 +22,8 @@ from .guests import Guests
 from .host import Host
 from .inventory import inventory_path, write_access
 from .records import Verdict
-from .rootfs import clean_leftovers, rootfs
-from .shell import CACHE, DATA, RUN, LabError, install_needed, locked, run, say
+from .rootfs import clean_if_idle, rootfs
+from .shell import DATA, RUN, LabError, install_needed, locked, run, say
 from .state import State, mounted_below, tear_down
 from .verify import verify
 from .watcher import Watcher
@@ -162,9 +162,7 @@ class Lab(Guests):
         for folder in (RUN, DATA):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-        if CACHE.is_dir():
-            with locked(CACHE / ".lock", "the cache of root file systems"):
-                clean_leftovers()
+        clean_if_idle()
 
     # ---- measuring ----
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -87,6 +88,18 @@ def clean_leftovers() -> None:
     """Remove half-built trees; call with the build lock held, so that nobody can be building them."""
     for path in CACHE.glob(".building-*"):
         run(["rm", "-rf", "--one-file-system", str(path)])
+
+
+def clean_if_idle() -> None:
+    """Remove half-built trees unless somebody builds just now, who will then do it."""
+    if not CACHE.is_dir():
+        return
+    with (CACHE / ".lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        clean_leftovers()
 
 
 def prune(suite: str, keep: Path) -> None:
