@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import CheckFacts
-from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, warning
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, notice, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import reach_findings
 
@@ -62,7 +62,7 @@ def check_clock(facts: CheckFacts) -> t.Iterator[Finding]:
         if host.time_synchronized is False
     ]
     if drifting and offset is None:
-        yield warning(
+        yield notice(
             "CLOCK_SKEW",
             facts.destination_name,
             f"{facts.pair.about}: nothing keeps the clock of {' and '.join(drifting)} synchronised.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, INFO, WARNING, Finding
 
 #: The option that turns an acceptable blocker into a warning.
 ACCEPT = "accept"
@@ -92,6 +92,11 @@ def hard_blocker(code: str, subject: str, message: str, remedy: str, **evidence:
 def warning(code: str, subject: str, message: str, remedy: str, **evidence: t.Any) -> Finding:
     """A finding that the user should know of; the move goes on."""
     return Finding(code, WARNING, subject, message, evidence, remedy)
+
+
+def notice(code: str, subject: str, message: str, remedy: str, **evidence: t.Any) -> Finding:
+    """A finding that says no more than what is not known."""
+    return Finding(code, INFO, subject, message, evidence, remedy)
 
 
 def check_accept(codes: t.Sequence[str]) -> tuple[str, ...]:
