@@ -28,7 +28,7 @@ class Run:
     def results(self, action: str, host: str | None = None) -> list[dict[str, t.Any]]:
         """The results of all tasks whose module is ``action`` (with or without virtops.kvm.), optionally of one host."""
         return [
-            record["result"]
+            {**record["result"], "failed": record["status"] == "failed"}
             for record in self.records
             if record.get("action", "").rpartition(".")[2] == action.rpartition(".")[2]
             and record["status"] in ("ok", "failed")
