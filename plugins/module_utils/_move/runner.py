@@ -331,6 +331,8 @@ class _Run:
         context, figures = self._context, dict(stats or {})
         journal = context.journal
         downtime = figures.get("downtime_net", figures.get("downtime"))
+        whole = outcome == MOVED and stats is not None
+        begun = context.clock.now() - context.elapsed() if whole else journal.started if journal and outcome == MOVED else 0.0
         move = MoveResult(
             domain=context.name,
             uuid=uuid,
@@ -338,8 +340,8 @@ class _Run:
             method_reason=reason,
             source_host=self._gateway.source_host,
             destination_host=self._gateway.destination_host,
-            started=journal.started if journal and outcome == MOVED else 0.0,
-            seconds=round(context.elapsed(), 3) if outcome == MOVED and stats is not None else 0.0,
+            started=round(begun, 3),
+            seconds=round(context.elapsed(), 3) if whole else 0.0,
             downtime_ms=None if downtime is None else int(downtime),
             disk_bytes=int(figures.get("disk_processed") or 0),
             memory_bytes=int(figures.get("memory_processed") or 0),
