@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import typing as t
@@ -31,19 +32,32 @@ def from_data(cls: type[T], data: t.Mapping[str, t.Any]) -> T:
 
     Raises ValueError where a required field is missing.
     """
-    hints = t.get_type_hints(cls)
     values: dict[str, t.Any] = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if field.name in data:
-            values[field.name] = _convert(hints[field.name], data[field.name])
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ValueError(f"{cls.__name__} needs '{field.name}'")
+    for name, hint, required in _fields(t.cast("t.Any", cls)):
+        if name in data:
+            values[name] = _convert(hint, data[name])
+        elif required:
+            raise ValueError(f"{cls.__name__} needs '{name}'")
     return cls(**values)
 
 
+@functools.cache
+def _fields(cls: type[t.Any]) -> tuple[tuple[str, t.Any, bool], ...]:
+    """Name, type and need of each field. Kept, because a fleet's facts hold some hundred thousand values of few classes."""
+    hints = t.get_type_hints(cls)
+    return tuple(
+        (
+            field.name,
+            hints[field.name],
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(cls)
+    )
+
+
 def _convert(hint: t.Any, value: t.Any) -> t.Any:
-    if value is None:
-        return None
+    if value is None or hint is str or hint is bool:
+        return value
     origin, arguments = t.get_origin(hint), t.get_args(hint)
     if origin is t.Union:
         inner = [argument for argument in arguments if argument is not type(None)]
