@@ -171,7 +171,7 @@ class Matcher:
         reasons += [
             f"A member of its anti-affinity group ({group}) runs there." for group in item.groups if group in bin_.taken
         ]
-        warnings = [*self._sentences(pair, found, WARNING), *alike_warnings]
+        warnings = [*self._sentences(pair, found, WARNING), *alike_warnings, *_devices(item.domain, choice)]
         return Fitting(choice, demand, copy_bytes, tuple(reasons), tuple(warnings))
 
     def _alike(self, item: Item, bin_: Bin, pair: Pair) -> tuple[list[str], list[str]]:
@@ -238,6 +238,15 @@ class Matcher:
             if amount > bin_.free[resource]:
                 reasons.append(shortage(resource, amount, bin_.free[resource]))
         return demand, reasons, copy_bytes
+
+
+def _devices(domain: Domain, choice: Choice) -> list[str]:
+    """Block devices are not made by a move, and what a host has of them is not in its facts."""
+    return [
+        f"Disk {disk.target} needs a block device {disk.source} of exactly its size there."
+        for disk in domain.disks
+        if disk.target in choice.copied and disk.type == "block"
+    ]
 
 
 def shortage(resource: Resource, amount: float, free: float) -> str:

@@ -129,11 +129,18 @@ def _as_they_come(problem: Problem, candidates: list[list[int]]) -> list[int]:
 
 
 def _sizes(problem: Problem, candidates: list[list[int]]) -> list[float]:
-    """The largest part that each item takes of any resource of its first candidate."""
-    return [_part(problem, item, bins[0]) if bins else 0.0 for item, bins in enumerate(candidates)]
+    """The larger part that each item takes of the memory or vCPUs of its first candidate. Rests on lasting facts alone, as
+    load() does: so a second survey, with a little more or less free memory, gives the same plan."""
+    return [_lasting_part(problem, item, bins[0]) if bins else 0.0 for item, bins in enumerate(candidates)]
+
+
+def _lasting_part(problem: Problem, item: int, where: int) -> float:
+    size, demand = problem.bins[where].size, problem.fittings[item][where].demand
+    return max(demand.get(key, 0) / size[key] for key in (MEMORY, VCPUS))
 
 
 def _part(problem: Problem, item: int, where: int) -> float:
+    """The largest part that the item takes of anything the bin has free now."""
     free = problem.bins[where].free
     parts = (amount / free[key] for key, amount in problem.fittings[item][where].demand.items() if amount)
     return max(parts, default=0.0)

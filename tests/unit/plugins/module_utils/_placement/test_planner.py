@@ -331,6 +331,28 @@ def test_the_order_of_the_facts_does_not_matter(fleet: t.Any, seed: int) -> None
     assert plan(fleet.shuffled(facts, seed), options) == plan(facts, options)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_changes_by_itself_does_not_change_the_plan(fleet: t.Any, seed: int) -> None:
+    facts = fleet.large(12, 8, 0.6, seed)
+    dice = random.Random(seed)
+
+    def later(one: HostFacts) -> HostFacts:
+        host = one.host
+        pools = tuple(dataclasses.replace(pool, available=pool.available - dice.randrange(GIB)) for pool in host.pools)
+        free = host.memory_free - dice.randrange(GIB)
+        return dataclasses.replace(one, host=dataclasses.replace(host, pools=pools, memory_free=free, time=9.0))
+
+    options = PlanOptions(sources=("host0000", "host0003"))
+    assert plan([later(one) for one in facts], options) == plan(facts, options)
+
+
+def test_a_block_device_has_to_be_there_already(fleet: t.Any) -> None:
+    disk = fleet.disk("vda", "/dev/vg/web01", type="block", shared=None, filesystem=None)
+    result = plan([fleet.host("kvm1", [fleet.domain("web01", disks=(disk,))]), fleet.host("kvm2")], KVM1)
+    assert result.moves[0].method == "live_block"
+    assert "/dev/vg/web01 of exactly its size" in result.moves[0].warnings[0]
+
+
 @pytest.mark.parametrize(("fill", "sources"), [(0.7, 1), (0.85, 2), (0.9, 1)])
 def test_random_fleets(fleet: t.Any, fill: float, sources: int) -> None:
     facts = fleet.large(60, 12, fill, 7)
