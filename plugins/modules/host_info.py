@@ -170,6 +170,9 @@ host:
         available:
           description: Its free space, read now for folders and volume groups.
           type: int
+        reserved:
+          description: Further free space that root alone may use, and QEMU not.
+          type: int
         shared:
           description: Whether other hosts see it, too; null when that cannot be told.
           type: bool

@@ -31,9 +31,9 @@ Cause = t.Callable[["Lab", "Guest"], t.ContextManager[t.Any]]
 
 @pytest.fixture(scope="module")
 def guest(lab: Lab) -> t.Iterator[Guest]:
-    """One running guest on the first host; nothing here moves it."""
+    """One running guest on the first host, with more data than a full disk takes; nothing here moves it."""
     sweep(lab)
-    yield lab.create_guest(lab.hosts[0].name, "qcow2")
+    yield lab.create_guest(lab.hosts[0].name, "qcow2", fill_mib=40)
     sweep(lab)
 
 

@@ -190,7 +190,8 @@ def _pool(handle: t.Any, probe: StorageProbe | None) -> Pool:
     with contextlib.suppress(OSError):
         sizes = os.statvfs(path)
         capacity, available = sizes.f_blocks * sizes.f_frsize, sizes.f_bavail * sizes.f_frsize
-        return dataclasses.replace(pool, capacity=capacity, available=available)
+        reserved = (sizes.f_bfree - sizes.f_bavail) * sizes.f_frsize
+        return dataclasses.replace(pool, capacity=capacity, available=available, reserved=reserved)
     return pool
 
 

@@ -155,7 +155,8 @@ def _completed(live: Host, facts: Host | None) -> Host:
 def _pool_as_known(pool: Pool, known: Pool | None) -> Pool:
     if known is None or known.path != pool.path:
         return pool
-    return dataclasses.replace(pool, shared=known.shared, filesystem=known.filesystem)
+    available = max(0, pool.available - known.reserved)
+    return dataclasses.replace(pool, shared=known.shared, filesystem=known.filesystem, available=available)
 
 
 def _assumed(host: Host, request: Request, domain: Domain) -> Host:

@@ -13,7 +13,10 @@ import typing as t
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """A storage pool. Sizes are bytes. ``shared`` and ``filesystem`` (the storage behind it) are as in Disk."""
+    """A storage pool. Sizes are bytes. ``shared`` and ``filesystem`` (the storage behind it) are as in Disk.
+
+    ``reserved`` is free space that root alone may use: QEMU cannot, and libvirt counts it as available all the same.
+    """
 
     name: str
     type: str
@@ -22,6 +25,7 @@ class Pool:
     autostart: bool = False
     capacity: int = 0
     available: int = 0
+    reserved: int = 0
     shared: t.Optional[bool] = None
     filesystem: t.Optional[str] = None
 
