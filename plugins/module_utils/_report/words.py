@@ -120,11 +120,12 @@ def story(report: Report) -> str:
     if not hosts:
         return "No domain arrived on another host."
     where = joined([f"{plain(host)} ({number})" for host, number in sorted(hosts.items())])
-    verb = "would move to" if report.status == ONLY_PLANNED else "moved to"
-    when = (
-        f" on {moment(report.summary.started)}, in {duration(report.summary.seconds)}" if report.summary.started else ""
-    )
-    return f"{count(len(arrived), 'domain')} {verb} {where}{when}."
+    if report.status == ONLY_PLANNED:
+        return f"They would go to {where}."
+    when = ""
+    if report.summary.started:
+        when = f" on {moment(report.summary.started)}, in {duration(report.summary.seconds)}"
+    return f"{count(len(arrived), 'domain')} moved to {where}{when}."
 
 
 def lines(report: Report) -> list[str]:

@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way home: wherever a domain is now, its ticket brings it where it belongs, or says why not."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.virtops.kvm.plugins.module_utils._core.units import GIB
+from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Plan, PlannedMove
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.home import plan_home
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
+
+OPTIONS = PlanOptions(sources=())
+
+
+def ticket(fleet: t.Any, **homes: str) -> Plan:
+    """A ticket that brings domains from kvm3 to the homes given by name."""
+    moves = [
+        PlannedMove(name, number, name, fleet.uuid(name), "kvm3", home, "live_block", "it came from there")
+        for number, (name, home) in enumerate(homes.items(), start=1)
+    ]
+    return Plan(1, "", ("kvm3",), tuple(sorted(set(homes.values()))), tuple(moves))
+
+
+def test_domains_go_home_from_wherever_they_are(fleet: t.Any) -> None:
+    facts = [
+        fleet.host("kvm1"),
+        fleet.host("kvm2", [fleet.domain("wandered")]),
+        fleet.host("kvm3", [fleet.domain("web01"), fleet.domain("stranger")]),
+    ]
+    planned = plan_home(ticket(fleet, web01="kvm1", wandered="kvm1"), facts, OPTIONS)
+    assert [(move.domain, move.source, move.destination) for move in planned.moves] == [
+        ("wandered", "kvm2", "kvm1"),
+        ("web01", "kvm3", "kvm1"),
+    ]
+    assert planned.staying == planned.blocked == ()
+
+
+def test_everybody_goes_to_its_own_home_even_when_another_host_has_more_room(fleet: t.Any) -> None:
+    facts = [
+        fleet.host("kvm1", memory_total=16 * GIB),
+        fleet.host("kvm2", memory_total=512 * GIB),
+        fleet.host("kvm3", [fleet.domain("a"), fleet.domain("b")]),
+    ]
+    planned = plan_home(ticket(fleet, a="kvm1", b="kvm2"), facts, OPTIONS)
+    assert {move.domain: move.destination for move in planned.moves} == {"a": "kvm1", "b": "kvm2"}
+
+
+def test_a_home_without_room_is_a_reason_and_no_other_host_takes_it(fleet: t.Any) -> None:
+    facts = [
+        fleet.host("kvm1", memory_total=2 * GIB),
+        fleet.host("kvm2"),
+        fleet.host("kvm3", [fleet.domain("a", memory=8 * GIB), fleet.domain("b")]),
+    ]
+    planned = plan_home(ticket(fleet, a="kvm1", b="kvm2"), facts, OPTIONS)
+    assert [move.domain for move in planned.moves] == ["b"]
+    assert [one.domain for one in planned.blocked] == ["a"]
+    assert "Its home is kvm1." in planned.blocked[0].reasons["kvm2"]
+
+
+@pytest.mark.parametrize(
+    ("place", "state", "code"), [("kvm1", "running", "HOME"), ("kvm3", "shutoff", "SHUTOFF"), (None, "", "GONE")]
+)
+def test_what_need_not_or_cannot_move_is_said(fleet: t.Any, place: str | None, state: str, code: str) -> None:
+    facts = [
+        fleet.host(name, [fleet.domain("web01", state=state)] if name == place else []) for name in ("kvm1", "kvm3")
+    ]
+    planned = plan_home(ticket(fleet, web01="kvm1"), facts, OPTIONS)
+    assert planned.moves == ()
+    assert [(one.domain, one.code) for one in planned.staying] == [("web01", code)]
