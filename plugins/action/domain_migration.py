@@ -74,9 +74,13 @@ class ActionModule(ActionBase):
             if started.get("failed") or not started.get("results_file"):
                 return started
             watch = _Watch(self, str(started["results_file"]), progress_id, _interval(arguments), interrupts)
-            if not watch.until_end():
-                return watch.given_up(str(arguments.get("name")))
-            return self._fetch(started, progress_id, task_vars)
+            ended = watch.until_end()
+            result = (
+                self._fetch(started, progress_id, task_vars) if ended else watch.given_up(str(arguments.get("name")))
+            )
+            if interrupts.count:
+                _say_last(str(result.get("msg", "")))
+            return result
 
     def shell(self, command: str) -> str | None:
         """What ``command`` prints on the host; None while the host is out of reach."""
@@ -194,9 +198,7 @@ class _Watch:
         answer = self._action.shell(command)
         if answer is not None and "asked" in answer:
             self._aborted_at = time.monotonic()
-            _say(
-                f"{self._name or 'the move'}  aborting: waits until the domain is safe on its source, and the destination clean"
-            )
+            _say_last(f"{self._name or 'the move'}  aborting: waits until the domain is safe on its source")
 
     def _tell(self, text: str, now: float) -> None:
         if not text:
@@ -221,6 +223,17 @@ def _interval(arguments: Result) -> float:
 
 
 def _say(text: str) -> None:
-    """Print a line through the main process; after a Ctrl-C that one may not listen any more."""
-    with contextlib.suppress(OSError, ValueError, AnsibleError):
+    """Print a line through the main process."""
+    with contextlib.suppress(OSError, ValueError):
         display.display(text)
+
+
+def _say_last(text: str) -> None:
+    """Print a line after a Ctrl-C: the main process listens no more, and newer versions give us no terminal of our own; what is
+    left is the error output that the main process has."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
+        try:
+            os.write(descriptor, f"{text}\n".encode())
+        finally:
+            os.close(descriptor)

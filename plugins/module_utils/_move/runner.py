@@ -332,7 +332,13 @@ class _Run:
         journal = context.journal
         downtime = figures.get("downtime_net", figures.get("downtime"))
         whole = outcome == MOVED and stats is not None
-        begun = context.clock.now() - context.elapsed() if whole else journal.started if journal and outcome == MOVED else 0.0
+        begun = (
+            context.clock.now() - context.elapsed()
+            if whole
+            else journal.started
+            if journal and outcome == MOVED
+            else 0.0
+        )
         move = MoveResult(
             domain=context.name,
             uuid=uuid,

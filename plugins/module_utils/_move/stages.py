@@ -234,7 +234,18 @@ def release(context: Context, uuid: str, leftover: str) -> tuple[str, ...]:
                 "backup has to be a full one."
             )
         kept = _source_disks(context, journal)
-    context.record(stage="done", persistent_xml="", source_xml="", checkpoints=(), message="", error_code=None)
+    # From here on the images there are the domain's own: no undo may ever know of them.
+    context.record(
+        stage="done",
+        created_images=(),
+        folders=(),
+        nvram=None,
+        persistent_xml="",
+        source_xml="",
+        checkpoints=(),
+        message="",
+        error_code=None,
+    )
     return kept
 
 

@@ -28,7 +28,7 @@ _LIVE_ATTRIBUTES = {
     "source": ("index", "portid"),
     "disk": ("index",),
     "graphics": ("port", "websocket", "tlsPort"),
-    "model": ("check",),
+    "cpu": ("check",),
 }
 #: What libvirt fills in by itself: missing on one side is no difference, another value is.
 _GENERATED = (
@@ -44,7 +44,7 @@ _GENERATED = (
 )
 _GENERATED_DEVICES = ("controller", "input", "memballoon", "audio", "watchdog")
 _GENERATED_ATTRIBUTES = {
-    "cpu": ("check", "migratable"),
+    "cpu": ("migratable",),
     "loader": ("format", "secure", "stateless"),
     "nvram": ("format", "templateFormat", "template"),
     "driver": ("discard_no_unref",),
