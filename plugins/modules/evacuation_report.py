@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: evacuation_report
 short_description: Tell what became of an evacuation plan, in JSON, Markdown and HTML
 version_added: 0.1.0
-author: The virtops.kvm authors
+author: The virtops.kvm authors (!UNKNOWN)
 description:
   - Puts together a plan, what its moves returned and what the hosts run afterwards, and says whether all is as it should be.
   - Writes C(report.json), C(report.md), C(report.html) (one page that needs nothing else) and C(return-ticket.json) (the plan

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: restore_plan
 short_description: Plan the way home by a return ticket
 version_added: 0.1.0
-author: The virtops.kvm authors
+author: The virtops.kvm authors (!UNKNOWN)
 description:
   - Takes the return ticket that M(virtops.kvm.evacuation_report) wrote and what the hosts run now, and plans which domains have to
     move so that every one of them is home again.
