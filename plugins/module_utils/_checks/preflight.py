@@ -40,7 +40,7 @@ def _on_pair(fit: Fit) -> Check:
 
 
 #: fit_cpu is judged by check_cpu, which knows libvirt's own comparison too.
-CHECKS: t.Tuple[Check, ...] = (
+CHECKS: tuple[Check, ...] = (
     *(_on_pair(fit) for fit in (*ANYWHERE, *THERE) if fit is not fit_cpu),
     check_method,
     check_uuid,

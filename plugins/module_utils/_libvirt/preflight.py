@@ -81,12 +81,12 @@ class Request:
     source_name: str = ""
     address: t.Optional[str] = None
     method: str = "auto"
-    disks: t.Tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()
     mapping: Mapping = dataclasses.field(default_factory=Mapping)
-    accept: t.Tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
     tls: bool = False
     facts: t.Optional[Host] = None
-    ours: t.Tuple[str, ...] = ()
+    ours: tuple[str, ...] = ()
 
 
 def control_probe(uri: str) -> Probe | None:

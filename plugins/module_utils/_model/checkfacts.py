@@ -61,18 +61,18 @@ class CheckFacts:
     source_name: str
     destination_name: str
     method: str = "auto"
-    disks: t.Tuple[str, ...] = ()
-    networks: t.Dict[str, str] = dataclasses.field(default_factory=dict)
-    bridges: t.Dict[str, str] = dataclasses.field(default_factory=dict)
-    images: t.Tuple[DestinationImage, ...] = ()
+    disks: tuple[str, ...] = ()
+    networks: dict[str, str] = dataclasses.field(default_factory=dict)
+    bridges: dict[str, str] = dataclasses.field(default_factory=dict)
+    images: tuple[DestinationImage, ...] = ()
     same_name: t.Optional[Namesake] = None
     same_uuid: t.Optional[Namesake] = None
     cpu: CpuComparison = CpuComparison()
-    probes: t.Tuple[Probe, ...] = ()
+    probes: tuple[Probe, ...] = ()
     clock_offset: t.Optional[float] = None
     memory_reserve: t.Optional[int] = None
     tls: bool = False
-    accept: t.Tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
 
     @property
     def pair(self) -> Pair:

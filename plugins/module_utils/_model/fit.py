@@ -35,8 +35,8 @@ class Pair:
     destination: Host
     source_name: str
     destination_name: str
-    networks: t.Dict[str, str] = dataclasses.field(default_factory=dict)
-    bridges: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    networks: dict[str, str] = dataclasses.field(default_factory=dict)
+    bridges: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def move(self) -> str:
@@ -328,5 +328,5 @@ def fit_records(pair: Pair) -> t.Iterator[Finding]:
 
 
 #: What ties a domain down wherever it would go, and what depends on the host it would go to.
-ANYWHERE: t.Tuple[Fit, ...] = (fit_devices, fit_records)
-THERE: t.Tuple[Fit, ...] = (fit_identity, fit_architecture, fit_firmware, fit_cpu, fit_networks, fit_versions)
+ANYWHERE: tuple[Fit, ...] = (fit_devices, fit_records)
+THERE: tuple[Fit, ...] = (fit_identity, fit_architecture, fit_firmware, fit_cpu, fit_networks, fit_versions)

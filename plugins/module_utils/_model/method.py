@@ -31,7 +31,7 @@ class Choice:
     method: str
     reason: str
     finding: t.Optional[Finding] = None
-    copied: t.Tuple[str, ...] = ()
+    copied: tuple[str, ...] = ()
 
 
 def folder_of(path: str) -> str:

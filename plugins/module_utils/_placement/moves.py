@@ -39,7 +39,7 @@ def ordered_moves(
     )
 
 
-Row = t.Tuple[Item, str, Fitting]
+Row = tuple[Item, str, Fitting]
 
 
 def _ordered(rows: list[Row], order: str) -> list[Row]:

@@ -61,15 +61,15 @@ class PlanOptions:
     domains that shall move, None for all. ``link_rate`` is bytes per second, for estimates alone. ``accept`` holds codes of
     findings that the user accepts. ``homes`` names the one host that may take a domain, by its UUID; others go anywhere."""
 
-    sources: t.Tuple[str, ...]
-    destinations: t.Tuple[str, ...] = ()
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...] = ()
     memory_reserve: Reserve = Reserve()
     cpu_overcommit: float = 4.0
-    anti_affinity: t.Tuple[t.Tuple[str, ...], ...] = ()
-    exclude: t.Tuple[str, ...] = ()
-    selected: t.Optional[t.Tuple[str, ...]] = None
+    anti_affinity: tuple[tuple[str, ...], ...] = ()
+    exclude: tuple[str, ...] = ()
+    selected: t.Optional[tuple[str, ...]] = None
     method: str = "auto"
     link_rate: float = 110.0 * MIB
     order: str = "memory"
-    accept: t.Tuple[str, ...] = ()
-    homes: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    accept: tuple[str, ...] = ()
+    homes: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -46,8 +46,8 @@ ANY_HOST = "any host"
 class Fleet:
     """The hosts a plan is about, each in the order of its names."""
 
-    sources: t.Tuple[HostFacts, ...]
-    destinations: t.Tuple[HostFacts, ...]
+    sources: tuple[HostFacts, ...]
+    destinations: tuple[HostFacts, ...]
 
 
 def fleet_of(facts: t.Sequence[HostFacts], options: PlanOptions) -> Fleet:
@@ -147,7 +147,7 @@ def _why_stay(domain: Domain, options: PlanOptions) -> tuple[str, str]:
     return "", ""
 
 
-Notes = t.Dict[t.Tuple[str, str], t.List[str]]
+Notes = dict[tuple[str, str], list[str]]
 
 
 def _leave_at_all(

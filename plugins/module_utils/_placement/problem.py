@@ -43,11 +43,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.room import (
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 
 #: A resource that items compete for: its kind, and what of that kind (a huge page size, the storage behind a pool).
-Resource = t.Tuple[str, str]
+Resource = tuple[str, str]
 MEMORY: Resource = ("memory", "")
 VCPUS: Resource = ("vcpus", "")
 #: Predicates whose answer is the same for hosts that are equal in all of _KIND.
-_BY_KIND: t.Tuple[Fit, ...] = tuple(fit for fit in THERE if fit is not fit_identity)
+_BY_KIND: tuple[Fit, ...] = tuple(fit for fit in THERE if fit is not fit_identity)
 _KIND = (
     "arch",
     "virt_types",
@@ -71,7 +71,7 @@ class Item:
 
     domain: Domain
     source: HostFacts
-    groups: t.Tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -85,10 +85,10 @@ class Bin:
     survey finds again, so that preferences rest on them alone. ``taken`` are anti-affinity groups with a member there."""
 
     facts: HostFacts
-    free: t.Dict[Resource, float]
-    used: t.Dict[Resource, float]
-    size: t.Dict[Resource, float]
-    taken: t.FrozenSet[str] = frozenset()
+    free: dict[Resource, float]
+    used: dict[Resource, float]
+    size: dict[Resource, float]
+    taken: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -101,19 +101,19 @@ class Fitting:
     """One item on one bin, as far as the bin is otherwise left as it is: what it takes there, or why it cannot go."""
 
     choice: Choice
-    demand: t.Dict[Resource, float] = dataclasses.field(default_factory=dict)
+    demand: dict[Resource, float] = dataclasses.field(default_factory=dict)
     copy_bytes: int = 0
-    reasons: t.Tuple[str, ...] = ()
-    warnings: t.Tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass
 class Problem:
     """Items, bins, and the fitting of every item on every bin (by index)."""
 
-    items: t.List[Item]
-    bins: t.List[Bin]
-    fittings: t.List[t.List[Fitting]]
+    items: list[Item]
+    bins: list[Bin]
+    fittings: list[list[Fitting]]
 
     def candidates(self, item: int) -> list[int]:
         """The bins that could take ``item`` if nothing else went there."""

@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.problem import MEMORY, VCPUS, Problem, Resource
 
 #: An item's index -> its bin's index.
-Assignment = t.Dict[int, int]
+Assignment = dict[int, int]
 #: A rule rates a bin for an item; the lowest rate wins, the bin's index breaks ties.
 Rule = t.Callable[["State", int, int], float]
 

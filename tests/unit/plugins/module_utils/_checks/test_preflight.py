@@ -43,7 +43,7 @@ class Maker(t.Protocol):
     def only(self, facts: CheckFacts) -> t.Any: ...
 
 
-Row = t.Tuple[str, t.Callable[[Maker], CheckFacts], t.List[str]]
+Row = tuple[str, t.Callable[[Maker], CheckFacts], list[str]]
 
 
 def on_nfs(case: Maker, **fields: t.Any) -> CheckFacts:
