@@ -43,36 +43,6 @@ class Bench:
         return run(words, cwd=cwd or self.collection, env={**self.env, **env})
 
 
-CHECKS: dict[str, t.Callable[[Bench], object]] = {
-    "ruff": lambda bench: bench.tool("ruff", "check", "--output-format", "concise", "."),
-    "ruff-format": lambda bench: bench.tool("ruff", "format", "--diff", "--quiet", "."),
-    "mypy": lambda bench: _mypy(bench),
-    "yamllint": lambda bench: bench.tool("yamllint", "--strict", "."),
-    "shellcheck": lambda bench: bench.tool("shellcheck", *SHELL_SCRIPTS),
-    "ansible-lint": lambda bench: bench.tool("ansible-lint", "--offline", "--strict", "--profile", "production"),
-    "antsibull-docs": lambda bench: _antsibull_docs(bench),
-    "antsibull-changelog": lambda bench: _antsibull_changelog(bench),
-    "reuse": lambda bench: bench.tool("reuse", "lint", cwd=REPOSITORY),
-    "galaxy-importer": lambda bench: _galaxy_importer(bench),
-    "no-skips": lambda bench: _no_skips(bench),
-}
-
-
-def checks(names: t.Sequence[str], locks: contextlib.ExitStack) -> list[Check]:
-    """All linters, or those called ``names``. The copy that they share stays locked until ``locks`` is closed."""
-
-    def make() -> Bench:
-        locks.enter_context(locked(workspace() / "copy-lint"))
-        return Bench()
-
-    bench = Once(make)
-
-    def check(name: str) -> Check:
-        return Check(name, single(lambda: CHECKS[name](bench())))
-
-    return [check(name) for name in names or CHECKS]
-
-
 def _mypy(bench: Bench) -> str:
     packages = ["ansible_collections.virtops.kvm.plugins"]
     packages += [f"tests.{name}" for name in ("lab", "tools") if (bench.collection / "tests" / name).is_dir()]
@@ -112,3 +82,33 @@ def _no_skips(bench: Bench) -> None:
     found = skips.find(bench.collection)
     if found:
         raise CommandFailed("\n".join(found))
+
+
+CHECKS: dict[str, t.Callable[[Bench], object]] = {
+    "ruff": lambda bench: bench.tool("ruff", "check", "--output-format", "concise", "."),
+    "ruff-format": lambda bench: bench.tool("ruff", "format", "--diff", "--quiet", "."),
+    "mypy": _mypy,
+    "yamllint": lambda bench: bench.tool("yamllint", "--strict", "."),
+    "shellcheck": lambda bench: bench.tool("shellcheck", *SHELL_SCRIPTS),
+    "ansible-lint": lambda bench: bench.tool("ansible-lint", "--offline", "--strict", "--profile", "production"),
+    "antsibull-docs": _antsibull_docs,
+    "antsibull-changelog": _antsibull_changelog,
+    "reuse": lambda bench: bench.tool("reuse", "lint", cwd=REPOSITORY),
+    "galaxy-importer": _galaxy_importer,
+    "no-skips": _no_skips,
+}
+
+
+def checks(names: t.Sequence[str], locks: contextlib.ExitStack) -> list[Check]:
+    """All linters, or those called ``names``. The copy that they share stays locked until ``locks`` is closed."""
+
+    def make() -> Bench:
+        locks.enter_context(locked(workspace() / "copy-lint"))
+        return Bench()
+
+    bench = Once(make)
+
+    def check(name: str) -> Check:
+        return Check(name, single(lambda: CHECKS[name](bench())))
+
+    return [check(name) for name in names or CHECKS]
