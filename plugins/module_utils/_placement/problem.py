@@ -19,7 +19,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import D
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import ANYWHERE, THERE, Fit, Pair, fit_identity
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice, choose_method
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice, choose_method, folder_of
 from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import (
     Namesake,
     same_name_findings,
@@ -151,6 +151,9 @@ class Matcher:
         self._options = options
         self._namesakes: dict[str, tuple[dict[str, Domain], dict[str, Domain]]] = {}
         self._kinds: dict[str, str] = {}
+        self._storage: dict[str, dict[str, str | None]] = {}
+        self._folders: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._choices: dict[tuple[tuple[str, str], tuple[str | None, ...]], Choice] = {}
         self._by_kind: dict[tuple[tuple[str, str], str], tuple[list[str], list[str]]] = {}
         self._needs: dict[tuple[tuple[str, str], tuple[str, ...]], tuple[Need, ...]] = {}
 
@@ -161,7 +164,7 @@ class Matcher:
     def fitting(self, item: Item, bin_: Bin) -> Fitting:
         """How ``item`` fits on ``bin_``."""
         pair = _pair(item, bin_.facts)
-        choice = choose_method(item.domain, bin_.facts.host, self._options.method)
+        choice = self._choice(item, bin_)
         found = [*fit_identity(pair), *self._namesake_findings(pair, bin_), *_reach(pair)]
         if choice.finding is not None:
             found.append(choice.finding)
@@ -173,6 +176,23 @@ class Matcher:
         ]
         warnings = [*self._sentences(pair, found, WARNING), *alike_warnings, *_devices(item.domain, choice)]
         return Fitting(choice, demand, copy_bytes, tuple(reasons), tuple(warnings))
+
+    def _choice(self, item: Item, bin_: Bin) -> Choice:
+        """The method, worked out once for all hosts that have the same storage where the item's disks are."""
+        if bin_.name not in self._storage:
+            self._storage[bin_.name] = {
+                (pool.path or "").rstrip("/"): pool.filesystem
+                for pool in reversed(bin_.facts.host.pools)
+                if pool.active
+            }
+        if item.key not in self._folders:
+            sources = {disk.source for disk in item.domain.disks if disk.source}
+            self._folders[item.key] = tuple(sorted({folder_of(source).rstrip("/") for source in sources}))
+        storage = self._storage[bin_.name]
+        key = (item.key, tuple(storage.get(folder) for folder in self._folders[item.key]))
+        if key not in self._choices:
+            self._choices[key] = choose_method(item.domain, bin_.facts.host, self._options.method)
+        return self._choices[key]
 
     def _alike(self, item: Item, bin_: Bin, pair: Pair) -> tuple[list[str], list[str]]:
         """What hosts with the same hardware, software and networks have in common: worked out once for all of them."""
