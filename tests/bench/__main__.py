@@ -18,7 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one benchmark. Exit status 0 when it measured, whatever the figures are; 1 when it could not."""
     parser = argparse.ArgumentParser(prog="run bench", description=__doc__)
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--rounds", type=int, default=harness.MINIMUM_ROUNDS, help="interleaved rounds (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=harness.MINIMUM_ROUNDS, help="interleaved rounds (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     bench = importlib.import_module(f"tests.bench.{options.name}")
     try:

@@ -30,7 +30,11 @@ def floor_seconds() -> float:
 def by_playbook(lab: Lab, guests: list[Guest]) -> float:
     """One command of ours."""
     start = time.monotonic()
-    variables = {"evacuate_source": "kvm1", "evacuate_destinations": "kvm2", "evacuate_report_dir": "/tmp/virtops-bench"}
+    variables = {
+        "evacuate_source": "kvm1",
+        "evacuate_destinations": "kvm2",
+        "evacuate_report_dir": "/tmp/virtops-bench",
+    }
     run = run_playbook(lab.inventory, ROOT / "playbooks" / "evacuate.yml", extra_vars=variables, timeout=3600)
     if run.status != 0:
         raise NotMeasured(f"evacuate.yml failed:\n{run.output}")
@@ -55,10 +59,7 @@ def candidate(lab: Lab, name: str) -> Candidate:
         lab.fault.shape("kvm1", mbit=LINK_MBIT)
         try:
             with lab.watch(guests) as watcher:
-                if name == OURS:
-                    seconds = by_playbook(lab, guests)
-                else:
-                    seconds = by_loop(lab, guests, parallel=name == PARALLEL)
+                seconds = by_playbook(lab, guests) if name == OURS else by_loop(lab, guests, parallel=name == PARALLEL)
                 seen = watcher.fresh()["guests"]
             settle(lab, guests, "kvm2")
         finally:

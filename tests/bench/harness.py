@@ -56,7 +56,7 @@ class Figure:
         return _COMPARE[self.op](self.value, self.target)
 
 
-Samples = t.Dict[str, t.Dict[str, t.List[float]]]
+Samples = dict[str, dict[str, list[float]]]
 
 
 def interleave(candidates: t.Sequence[Candidate], rounds: int, say: t.Callable[[str], None] = print) -> Samples:
@@ -90,7 +90,9 @@ def ratio(samples: Samples, ours: str, theirs: str, key: str) -> float:
     return statistics.median(own / other for own, other in pairs)
 
 
-def keep_samples(name: str, samples: Samples, figures: t.Sequence[Figure], conditions: dict[str, t.Any]) -> pathlib.Path:
+def keep_samples(
+    name: str, samples: Samples, figures: t.Sequence[Figure], conditions: dict[str, t.Any]
+) -> pathlib.Path:
     """Write the raw samples as JSON outside git (VIRTOPS_BENCH_DIR, by default the cache directory); returns the file."""
     cache = os.environ.get("VIRTOPS_CACHE", "/var/cache/virtops-kvm")
     folder = pathlib.Path(os.environ.get("VIRTOPS_BENCH_DIR", os.path.join(cache, "bench")))

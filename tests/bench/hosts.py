@@ -12,6 +12,7 @@ import time
 import typing as t
 
 import ansible.module_utils
+
 from tests.bench.harness import NotMeasured
 from tests.lab.guest.guest import Guest
 from tests.lab.host import Host
@@ -53,7 +54,12 @@ def timed(host: Host, words: list[str]) -> tuple[float, str]:
 
 def module_move(guest: Guest, source: Host, destination: Host, **options: t.Any) -> float:
     """Move by our module; the seconds of its whole process."""
-    arguments = {"name": guest.name, "destination": uri(destination), "migration_address": destination.address, **options}
+    arguments = {
+        "name": guest.name,
+        "destination": uri(destination),
+        "migration_address": destination.address,
+        **options,
+    }
     source.write("/tmp/virtops-bench.json", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
     command = ["env", f"PYTHONPATH=/{STAGE}", "python3", "-m", MODULE, "/tmp/virtops-bench.json"]
     seconds, output = timed(source, command)

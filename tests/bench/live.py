@@ -13,7 +13,10 @@ from tests.lab.guest.guest import Guest
 from tests.lab.lab import Lab
 
 OURS, THEIRS = "module", "virsh"
-SHAPES: dict[str, dict[str, t.Any]] = {"live_block": {"shape": "qcow2", "fill_mib": 48}, "live_shared": {"shape": "shared"}}
+SHAPES: dict[str, dict[str, t.Any]] = {
+    "live_block": {"shape": "qcow2", "fill_mib": 48},
+    "live_shared": {"shape": "shared"},
+}
 
 
 def candidate(lab: Lab, name: str, guests: dict[str, Guest]) -> Candidate:

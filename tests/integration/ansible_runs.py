@@ -140,7 +140,12 @@ def module_play(host: str, module: str, options: dict[str, t.Any]) -> list[dict[
 
 
 def run_module(
-    inventory: str | os.PathLike[str], host: str, module: str, options: dict[str, t.Any], *arguments: str, timeout: float = 900
+    inventory: str | os.PathLike[str],
+    host: str,
+    module: str,
+    options: dict[str, t.Any],
+    *arguments: str,
+    timeout: float = 900,
 ) -> dict[str, t.Any]:
     """Run one module on one host and return its result (failed ones too: look at ``failed``, ``error_code``)."""
     run = run_playbook(inventory, module_play(host, module, options), *arguments, timeout=timeout)

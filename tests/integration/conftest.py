@@ -12,6 +12,7 @@ import os
 import typing as t
 
 import pytest
+
 from tests.lab import Lab
 
 HOSTS = 3
@@ -31,7 +32,7 @@ def lab() -> t.Iterator[Lab]:
         built.down()
 
 
-@pytest.fixture()
+@pytest.fixture
 def hosts(lab: Lab) -> t.Iterator[list[str]]:
     """The names of the hosts; whatever guests, faults and records a test leaves on them goes with it."""
     sweep(lab)
@@ -60,4 +61,3 @@ find /var/lib/libvirt/images /srv/shared -mindepth 1 -not -name lost+found -dele
 virsh -q pool-refresh default
 rm -rf /var/lib/virtops-kvm /run/virtops-kvm
 """
-

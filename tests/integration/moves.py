@@ -29,17 +29,26 @@ def uri(lab: Lab, host: str) -> str:
 def options(lab: Lab, guest: Guest | str, destination: str, **more: t.Any) -> dict[str, t.Any]:
     """The options of domain_migration for a move of ``guest`` to the lab host ``destination``."""
     name = guest if isinstance(guest, str) else guest.name
-    return {"name": name, "destination": uri(lab, destination), "migration_address": lab.host(destination).address, **more}
+    return {
+        "name": name,
+        "destination": uri(lab, destination),
+        "migration_address": lab.host(destination).address,
+        **more,
+    }
 
 
-def move(lab: Lab, guest: Guest | str, source: str, destination: str, *arguments: str, **more: t.Any) -> dict[str, t.Any]:
+def move(
+    lab: Lab, guest: Guest | str, source: str, destination: str, *arguments: str, **more: t.Any
+) -> dict[str, t.Any]:
     """Run domain_migration to its end and return its result."""
     return run_module(lab.inventory, source, "domain_migration", options(lab, guest, destination, **more), *arguments)
 
 
 def start_move(lab: Lab, guest: Guest, source: str, destination: str, **more: t.Any) -> Started:
     """Start domain_migration and return at once."""
-    return start_playbook(lab.inventory, module_play(source, "domain_migration", options(lab, guest, destination, **more)))
+    return start_playbook(
+        lab.inventory, module_play(source, "domain_migration", options(lab, guest, destination, **more))
+    )
 
 
 def slow_guest(lab: Lab, source: str, **shape: t.Any) -> Guest:
@@ -89,7 +98,9 @@ def nothing_left(lab: Lab, guest: Guest, destination: str) -> None:
     assert not processes, f"QEMU left on {destination}: {processes}"
     pools = host.virsh("pool-list", "--all", "--name").split()
     assert pools == ["default"], f"pools on {destination}: {pools}"
-    claims = host.run(["sh", "-c", "find /var/lib/virtops-kvm -name '*claim*' -type f 2>/dev/null"], check=False).stdout.split()
+    claims = host.run(
+        ["sh", "-c", "find /var/lib/virtops-kvm -name '*claim*' -type f 2>/dev/null"], check=False
+    ).stdout.split()
     assert not claims, f"claims left on {destination}: {claims}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+
 from tests.integration.ansible_runs import run_module
 from tests.integration.moves import arrived, move
 from tests.lab import Lab

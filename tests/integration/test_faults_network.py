@@ -54,7 +54,13 @@ def test_06_link_down_for_good(lab: Lab, hosts: list[str]) -> None:
     result = started.finish().result("domain_migration")
 
     assert result["failed"]
-    assert result["error_code"] in ("MOVE_ABORTING", "MOVE_TIMEOUT", "MOVE_ABORTED", "HOST_UNREACHABLE", "OWNERSHIP_UNPROVEN")
+    assert result["error_code"] in (
+        "MOVE_ABORTING",
+        "MOVE_TIMEOUT",
+        "MOVE_ABORTED",
+        "HOST_UNREACHABLE",
+        "OWNERSHIP_UNPROVEN",
+    )
     assert guest.qemu_pid(lab.host(source)) == pid
     assert lab.host(source).virsh("domstate", guest.uuid).strip() == "running"
     lab.fault.link(destination, True)

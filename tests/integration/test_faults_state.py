@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+
 from tests.integration.moves import arrived, move, nothing_left, still_here
 
 if t.TYPE_CHECKING:
@@ -39,7 +40,9 @@ def test_12_name_or_uuid_taken_on_the_destination(lab: Lab, hosts: list[str], ta
     assert guest.name not in host.run(["ls", "/var/lib/libvirt/images"]).stdout
 
 
-@pytest.mark.parametrize(("policy", "moves"), [(None, False), ("mandatory", False), ("requisite", True), ("optional", True)])
+@pytest.mark.parametrize(
+    ("policy", "moves"), [(None, False), ("mandatory", False), ("requisite", True), ("optional", True)]
+)
 def test_14_media_missing_on_the_destination(lab: Lab, hosts: list[str], policy: str | None, moves: bool) -> None:
     source, destination = hosts[:2]
     guest = lab.create_guest(source, "iso", startup_policy=policy)

@@ -11,14 +11,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
-
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result, failure, success
 from ansible_collections.virtops.kvm.plugins.module_utils._core import query
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import binding as libvirt_binding
 from ansible_collections.virtops.kvm.plugins.module_utils._xml import binding as xml_binding
 
-Params = t.Dict[str, t.Any]
+Params = dict[str, t.Any]
 G = t.TypeVar("G")
 
 _INTERPRETERS = ("/usr/libexec/platform-python", "/usr/bin/python3", "/usr/bin/python")
@@ -65,5 +64,8 @@ def _ensure_libraries(module: AnsibleModule, requires: t.Sequence[str]) -> None:
             respawn_module(interpreter)
     binding, label = _BINDINGS[missing[0]]
     module.fail_json(
-        msg=missing_required_lib(label), error_code="MISSING_LIBRARY", details={"library": label}, exception=binding.IMPORT_ERROR
+        msg=missing_required_lib(label),
+        error_code="MISSING_LIBRARY",
+        details={"library": label},
+        exception=binding.IMPORT_ERROR,
     )

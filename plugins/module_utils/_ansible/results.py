@@ -19,10 +19,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to
 class Result:
     """``changes`` decides ``changed``; ``values`` are the module's own return values (model values are allowed)."""
 
-    values: t.Dict[str, t.Any] = dataclasses.field(default_factory=dict)
-    changes: t.Tuple[Change, ...] = ()
-    warnings: t.Tuple[str, ...] = ()
-    diff: t.Optional[t.Dict[str, t.Any]] = None
+    values: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+    diff: t.Optional[dict[str, t.Any]] = None
     msg: t.Optional[str] = None
 
 

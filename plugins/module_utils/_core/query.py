@@ -33,5 +33,7 @@ def search(expression: str, data: t.Any, option: str = "select") -> t.Any:
         return jmespath.search(expression, data)
     except JMESPathError as exc:
         raise InputError(
-            option, f"The JMESPath expression in '{option}' cannot be used: {' '.join(str(exc).split())}.", expression=expression
+            option,
+            f"The JMESPath expression in '{option}' cannot be used: {' '.join(str(exc).split())}.",
+            expression=expression,
         ) from exc

@@ -27,7 +27,7 @@ def format_seconds(seconds: float | None) -> str:
     """``seconds`` as '17 s', '2 min 05 s' or '1 h 02 min'; '-' for None."""
     if seconds is None:
         return "-"
-    whole = int(round(seconds))
+    whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -60,7 +60,7 @@ def _convert(hint: t.Any, value: t.Any) -> t.Any:
         return value
     origin, arguments = t.get_origin(hint), t.get_args(hint)
     if origin is t.Union:
-        inner = [argument for argument in arguments if argument is not type(None)]
+        inner = [argument for argument in arguments if not isinstance(None, argument)]
         return _convert(inner[0], value) if len(inner) == 1 else value
     if origin is tuple:
         return tuple(_convert(arguments[0], item) for item in value)

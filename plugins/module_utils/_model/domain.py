@@ -54,7 +54,7 @@ class Disk:
     startup_policy: t.Optional[str] = None
     cache: t.Optional[str] = None
     serial: t.Optional[str] = None
-    backing_chain: t.Tuple[Layer, ...] = ()
+    backing_chain: tuple[Layer, ...] = ()
     shared: t.Optional[bool] = None
     filesystem: t.Optional[str] = None
     encrypted: bool = False
@@ -166,15 +166,15 @@ class Domain:
     tpm: t.Optional[str] = None
     kernel: t.Optional[str] = None
     initrd: t.Optional[str] = None
-    disks: t.Tuple[Disk, ...] = ()
-    nics: t.Tuple[Nic, ...] = ()
-    host_devices: t.Tuple[HostDevice, ...] = ()
-    filesystems: t.Tuple[str, ...] = ()
-    obstacles: t.Tuple[str, ...] = ()
-    snapshots: t.Tuple[str, ...] = ()
-    checkpoints: t.Tuple[str, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    host_devices: tuple[HostDevice, ...] = ()
+    filesystems: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
     job: t.Optional[Job] = None
-    block_jobs: t.Tuple[str, ...] = ()
+    block_jobs: tuple[str, ...] = ()
 
     @property
     def active(self) -> bool:

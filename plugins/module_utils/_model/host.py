@@ -39,7 +39,7 @@ class Network:
     autostart: bool = False
     forward: t.Optional[str] = None
     bridge: t.Optional[str] = None
-    portgroups: t.Tuple[str, ...] = ()
+    portgroups: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Machines:
     """The machine types of one virt type, and what their aliases (pc, q35) stand for."""
 
     virt_type: str
-    names: t.Tuple[str, ...] = ()
-    aliases: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    aliases: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,31 +91,31 @@ class Host:
     cpu_model: t.Optional[str] = None
     cpu_vendor: t.Optional[str] = None
     host_cpu_xml: str = ""
-    cpu_models: t.Dict[str, t.Tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    cpu_models: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     cpus: int = 0
     memory_total: int = 0
     memory_free: int = 0
     memory_domains: int = 0
     vcpus_domains: int = 0
-    virt_types: t.Tuple[str, ...] = ()
-    machines: t.Tuple[Machines, ...] = ()
-    firmwares: t.Tuple[str, ...] = ()
-    pools: t.Tuple[Pool, ...] = ()
-    networks: t.Tuple[Network, ...] = ()
-    bridges: t.Tuple[str, ...] = ()
+    virt_types: tuple[str, ...] = ()
+    machines: tuple[Machines, ...] = ()
+    firmwares: tuple[str, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    networks: tuple[Network, ...] = ()
+    bridges: tuple[str, ...] = ()
     endpoint: Endpoint = Endpoint()
-    daemons: t.Dict[str, str] = dataclasses.field(default_factory=dict)
+    daemons: dict[str, str] = dataclasses.field(default_factory=dict)
     tls: bool = False
     time: float = 0.0
     time_synchronized: t.Optional[bool] = None
-    hugepages: t.Dict[str, int] = dataclasses.field(default_factory=dict)
+    hugepages: dict[str, int] = dataclasses.field(default_factory=dict)
     hugepage_default_kib: t.Optional[int] = None
     qemu_uid: t.Optional[int] = None
     qemu_gid: t.Optional[int] = None
     cordoned: bool = False
     cordon_reason: str = ""
     cordoned_since: t.Optional[float] = None
-    reachability: t.Tuple[Reachability, ...] = ()
+    reachability: tuple[Reachability, ...] = ()
 
     def machine_types(self, virt_type: str) -> Machines:
         """The machine types for ``virt_type``; empty where the host does not offer it."""

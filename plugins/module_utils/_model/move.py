@@ -84,17 +84,17 @@ class Journal:
     stage: str
     started: float
     updated: float
-    created_images: t.Tuple[CreatedImage, ...] = ()
+    created_images: tuple[CreatedImage, ...] = ()
     autostart: bool = False
-    source_disks: t.Tuple[str, ...] = ()
+    source_disks: tuple[str, ...] = ()
     source_disks_policy: str = "keep"
     source_xml: str = ""
     persistent_xml: str = ""
     state: str = ""
     suspended: bool = False
-    folders: t.Tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     nvram: t.Optional[str] = None
-    checkpoints: t.Tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
     error_code: t.Optional[str] = None
     message: str = ""
 
@@ -115,6 +115,6 @@ class MoveResult:
     downtime_ms: t.Optional[int] = None
     disk_bytes: int = 0
     memory_bytes: int = 0
-    stages: t.Dict[str, float] = dataclasses.field(default_factory=dict)
-    source_disks_kept: t.Tuple[str, ...] = ()
-    warnings: t.Tuple[str, ...] = ()
+    stages: dict[str, float] = dataclasses.field(default_factory=dict)
+    source_disks_kept: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

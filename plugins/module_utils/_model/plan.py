@@ -23,7 +23,7 @@ class HostFacts:
 
     name: str
     host: Host
-    domains: t.Tuple[Domain, ...] = ()
+    domains: tuple[Domain, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PlannedMove:
     disk_bytes: int = 0
     memory_bytes: int = 0
     seconds: float = 0.0
-    warnings: t.Tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Blocked:
     domain: str
     uuid: str
     source: str
-    reasons: t.Dict[str, t.Tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    reasons: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Placement:
     """The load of one host: names of its running domains, memory and vCPUs they hold (bytes, count)."""
 
     host: str
-    domains: t.Tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
     memory_bytes: int = 0
     memory_total: int = 0
     vcpus: int = 0
@@ -86,11 +86,11 @@ class Plan:
 
     version: int
     fingerprint: str
-    sources: t.Tuple[str, ...]
-    destinations: t.Tuple[str, ...]
-    moves: t.Tuple[PlannedMove, ...] = ()
-    blocked: t.Tuple[Blocked, ...] = ()
-    staying: t.Tuple[Staying, ...] = ()
-    before: t.Tuple[Placement, ...] = ()
-    after: t.Tuple[Placement, ...] = ()
-    options: t.Dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    moves: tuple[PlannedMove, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    staying: tuple[Staying, ...] = ()
+    before: tuple[Placement, ...] = ()
+    after: tuple[Placement, ...] = ()
+    options: dict[str, t.Any] = dataclasses.field(default_factory=dict)

@@ -34,12 +34,19 @@ def parse(text: str, what: str = "document") -> Element:
             library="lxml",
         )
     parser = etree.XMLParser(
-        remove_blank_text=True, remove_comments=True, remove_pis=True, resolve_entities=False, no_network=True, huge_tree=False
+        remove_blank_text=True,
+        remove_comments=True,
+        remove_pis=True,
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=False,
     )
     try:
         return etree.fromstring(text.encode("utf-8"), parser)
     except etree.XMLSyntaxError as exc:
-        raise KvmError("XML_INVALID", f"The {what} is not well-formed XML: {exc.msg}.", position=list(exc.position)) from exc
+        raise KvmError(
+            "XML_INVALID", f"The {what} is not well-formed XML: {exc.msg}.", position=list(exc.position)
+        ) from exc
 
 
 def render(element: Element) -> str:

@@ -58,4 +58,6 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         hosts = sorted(stats.processed)
-        self._write({"task": "PLAY RECAP", "status": "stats", "result": {host: stats.summarize(host) for host in hosts}})
+        self._write(
+            {"task": "PLAY RECAP", "status": "stats", "result": {host: stats.summarize(host) for host in hosts}}
+        )

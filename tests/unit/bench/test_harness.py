@@ -9,6 +9,7 @@ import json
 import pathlib
 
 import pytest
+
 from tests.bench import harness
 
 
