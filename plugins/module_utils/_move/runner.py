@@ -16,31 +16,25 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding, blockers, findings_data
-from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, MoveResult, Sighting
+from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Sighting
 from ansible_collections.virtops.kvm.plugins.module_utils._move import decide as table
 from ansible_collections.virtops.kvm.plugins.module_utils._move import stages
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context
+from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import (
+    ALREADY_THERE,
+    ATTACHED,
+    MOVED,
+    Report,
+    report_of,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import MovePlan, diff_of_plan, make_plan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter, from_stats
 from ansible_collections.virtops.kvm.plugins.module_utils._move.settle import failed, settle, still_aborting
+from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._move.transfer import Ended
 from ansible_collections.virtops.kvm.plugins.module_utils._move.undo import undo
 
-MOVED, ALREADY_THERE, ATTACHED = "moved", "already_there", "attached"
 _FOLLOW_POLL = 0.25
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What a run comes to."""
-
-    outcome: str
-    move: MoveResult
-    msg: str
-    findings: tuple[Finding, ...] = ()
-    changes: tuple[Change, ...] = ()
-    warnings: tuple[str, ...] = ()
-    diff: t.Optional[dict[str, t.Any]] = None
 
 
 def run(context: Context, address: str, *, check_mode: bool = False) -> Report:
@@ -69,7 +63,7 @@ class _Run:
         self._check_mode = check_mode
         self._held = held
         self._attached = False
-        self._resumed = False
+        self._meter = Meter()
 
     def go(self) -> Report:
         context = self._context
@@ -132,42 +126,58 @@ class _Run:
         self._held.callback(lock.release)
         while not lock.try_acquire():
             self._attached = True
-            self._watch(uuid)
+            self._follow_driven(uuid)
         if self._attached:
             context.journal = context.workspace.read_journal(uuid)
 
-    def _watch(self, uuid: str) -> None:
-        """One look at a move that somebody else drives."""
+    def _watch(self, uuid: str) -> dict[str, t.Any]:
+        """One look at a move that this run did not start."""
         context = self._context
         stats = self._gateway.job_stats(uuid)
-        shown = from_stats(context.name, context.method, "transfer", stats, context.elapsed(), Meter())
+        shown = from_stats(context.name, context.method, "transfer", stats, context.elapsed(), self._meter)
         context.tell(dataclasses.replace(shown, note="follows the move that runs already"))
+        context.clock.sleep(_FOLLOW_POLL)
+        return stats
+
+    def _follow_driven(self, uuid: str) -> None:
+        """Another run drives the move and has the lock: look on until it lets go."""
+        context = self._context
+        self._watch(uuid)
         if context.check_stop():
             raise KvmError(
                 "MOVE_ABORTED",
                 f"Following the move of domain '{context.name}' was ended ({context.stop.reason}); that move was started elsewhere "
                 "and goes on.",
             )
-        context.clock.sleep(_FOLLOW_POLL)
 
     def _attach(self, source: Sighting) -> Report:
-        """A migration runs that nobody drives any more (its module was killed): follow it, then finish its work."""
+        """A migration runs that nobody drives any more (its module was killed): drive it to its end, then finish its work."""
         self._attached = True
         context = self._context
         if self._check_mode:
-            return self._report(
-                ATTACHED, "", (Change(f"domain {context.name}", "move", source.host, self._gateway.destination_host),)
-            )
-        seen = source
-        while seen.found and seen.job == "migration_out":
-            self._watch(source.uuid)
-            seen = self._gateway.look(SOURCE, source.uuid)
+            return report_of(context, ATTACHED, source.uuid, (self._move_change(source.host),))
+        ended = self._drive_orphan(source)
         seen, there, decision = settle(context, source.uuid)
         if decision.action in (table.FINISH, table.ALREADY_THERE):
             return self._finish(decision, seen, there)
         if decision.action == table.REFUSE:
             raise self._refusal(decision, seen, there)
+        if ended.cause:
+            raise failed(context, source.uuid, ended)
         raise self._attached_in_vain(seen)
+
+    def _drive_orphan(self, source: Sighting) -> Ended:
+        """Follow the job until it ends; its pause may be as long as permitted at once, because its own ramp stands still."""
+        context, options = self._context, self._context.options
+        self._gateway.set_max_downtime(source.uuid, options.max_downtime)
+        ended = Ended()
+        while self._gateway.look(SOURCE, source.uuid).job == "migration_out":
+            stats = self._watch(source.uuid)
+            limit = time_limit(options.timeout, int(stats.get("memory_total") or 0), int(stats.get("disk_total") or 0))
+            if not ended.cause and (context.check_stop() or context.elapsed() >= limit):
+                ended.cause = "abort" if context.stop.asked else "timeout"
+                self._gateway.abort(source.uuid)
+        return ended
 
     def _attached_in_vain(self, source: Sighting) -> KvmError:
         context = self._context
@@ -196,11 +206,11 @@ class _Run:
                     f"Domain '{context.name}' runs on {there.host} and is still defined on {source.host} ({source.state}). Nothing proves "
                     "that a move left that definition, so it stays; undefine it when it is of no use."
                 )
-            return self._report(outcome, there.uuid, self._arrival(source, there))
+            return report_of(context, outcome, there.uuid, self._arrival(source, there))
         changes = self._leftovers(decision, source, there)
         changes = (*self._arrival(source, there), *changes)
         if self._check_mode:
-            return self._report(outcome, there.uuid, changes)
+            return report_of(context, outcome, there.uuid, changes)
         journal = context.journal
         if journal is None:
             now = context.clock.now()
@@ -210,11 +220,14 @@ class _Run:
             )  # fmt: skip
         stages.verify(context, there.uuid, there)
         kept = stages.release(context, there.uuid, decision.leftover)
-        return self._report(outcome, there.uuid, changes, kept)
+        return report_of(context, outcome, there.uuid, changes, kept)
 
     def _arrival(self, source: Sighting, there: Sighting) -> tuple[Change, ...]:
         """The move itself is a change of this run when this run saw it happen."""
-        return (Change(f"domain {self._context.name}", "move", source.host, there.host),) if self._attached else ()
+        return (self._move_change(source.host),) if self._attached else ()
+
+    def _move_change(self, source_host: str) -> Change:
+        return Change(f"domain {self._context.name}", "move", source_host, self._gateway.destination_host)
 
     def _leftovers(self, decision: table.Decision, source: Sighting, there: Sighting) -> tuple[Change, ...]:
         name, changes, journal = self._context.name, [], self._context.journal
@@ -286,7 +299,7 @@ class _Run:
         return make_plan(context, survey, live, saved), survey.findings, survey.choice.reason
 
     def _planned(self, plan: MovePlan, findings: tuple[Finding, ...], reason: str) -> Report:
-        report = self._report(MOVED, plan.uuid, plan.changes, reason=reason)
+        report = report_of(self._context, MOVED, plan.uuid, plan.changes, reason=reason)
         msg = f"Domain '{plan.name}' would move to {self._gateway.destination_host} by {plan.method} ({reason})."
         return dataclasses.replace(report, findings=findings, msg=msg, diff=diff_of_plan(self._context, plan))
 
@@ -314,54 +327,5 @@ class _Run:
             context.warnings.append(f"The domain moved, although libvirt said: {ended.error.message}")
         stages.verify(context, plan.uuid, there)
         kept = stages.release(context, plan.uuid, decision.leftover)
-        report = self._report(MOVED, plan.uuid, plan.changes, kept, reason, stats)
+        report = report_of(context, MOVED, plan.uuid, plan.changes, kept, reason, stats)
         return dataclasses.replace(report, findings=findings, diff=diff_of_plan(context, plan))
-
-    # -- the result --------------------------------------------------------------------------------------------------
-
-    def _report(
-        self,
-        outcome: str,
-        uuid: str,
-        changes: tuple[Change, ...],
-        kept: tuple[str, ...] = (),
-        reason: str = "",
-        stats: t.Mapping[str, t.Any] | None = None,
-    ) -> Report:
-        context, figures = self._context, dict(stats or {})
-        journal = context.journal
-        downtime = figures.get("downtime_net", figures.get("downtime"))
-        whole = outcome == MOVED and stats is not None
-        begun = (
-            context.clock.now() - context.elapsed()
-            if whole
-            else journal.started
-            if journal and outcome == MOVED
-            else 0.0
-        )
-        move = MoveResult(
-            domain=context.name,
-            uuid=uuid,
-            method=context.method or (journal.method if journal else ""),
-            method_reason=reason,
-            source_host=self._gateway.source_host,
-            destination_host=self._gateway.destination_host,
-            started=round(begun, 3),
-            seconds=round(context.elapsed(), 3) if whole else 0.0,
-            downtime_ms=None if downtime is None else int(downtime),
-            disk_bytes=int(figures.get("disk_processed") or 0),
-            memory_bytes=int(figures.get("memory_processed") or 0),
-            stages=dict(context.stages),
-            source_disks_kept=kept,
-            warnings=tuple(context.warnings),
-        )
-        return Report(outcome, move, _sentence(outcome, move), changes=changes, warnings=tuple(context.warnings))
-
-
-def _sentence(outcome: str, move: MoveResult) -> str:
-    if outcome == ALREADY_THERE:
-        return f"Domain '{move.domain}' is on {move.destination_host} already."
-    if outcome == ATTACHED:
-        return f"Domain '{move.domain}' came to {move.destination_host} by the move that ran already."
-    pause = "" if move.downtime_ms is None else f", the guest paused for {move.downtime_ms} ms"
-    return f"Domain '{move.domain}' moved from {move.source_host} to {move.destination_host} in {move.seconds:.1f} s{pause}."
