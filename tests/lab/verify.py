@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import uuid
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from .host import Host
 from .records import AREA, HEADER_AT, Verdict, verdict

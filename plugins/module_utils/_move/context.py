@@ -47,32 +47,83 @@ class Gateway(t.Protocol):
     destination_host: str
     destination_uri: str
 
-    def look(self, side: str, name: str) -> Sighting: ...
-    def definition(self, side: str, name: str, *, saved: bool) -> str: ...
-    def set_autostart(self, side: str, name: str, wanted: bool) -> None: ...
-    def resume(self, side: str, name: str) -> None: ...
-    def migrate(self, uuid: str, flags: int, params: dict[str, t.Any]) -> None: ...
-    def job_stats(self, uuid: str) -> dict[str, t.Any]: ...
-    def completed_stats(self, uuid: str) -> dict[str, t.Any]: ...
-    def abort(self, uuid: str) -> None: ...
-    def set_max_downtime(self, uuid: str, milliseconds: int) -> bool: ...
-    def start_postcopy(self, uuid: str) -> None: ...
-    def suspend(self, uuid: str) -> None: ...
-    def destroy_paused(self, uuid: str) -> None: ...
-    def undefine(self, uuid: str) -> None: ...
-    def checkpoints(self, uuid: str) -> tuple[str, ...]: ...
-    def paths_in_use(self, uuid: str) -> str: ...
-    def refresh_source_pool(self, folder: str) -> None: ...
-    def claim(self, uuid: str, clock: Clock) -> Claim: ...
-    def find_image(self, path: str) -> t.Any: ...
-    def create_image(self, path: str, image_format: str, capacity: int) -> bool: ...
-    def remove_image(self, path: str) -> bool: ...
-    def leftover_image(self, path: str, uuid: str) -> bool: ...
-    def remove_leftover(self, path: str, uuid: str) -> None: ...
-    def mark_left(self, path: str, uuid: str, destination: str) -> None: ...
-    def remove_folder(self, path: str) -> None: ...
-    def redefine_checkpoint(self, uuid: str, xml: str) -> bool: ...
-    def constant(self, name: str) -> t.Any: ...
+    def look(self, side: str, name: str) -> Sighting:
+        """What this side says of the domain."""
+
+    def definition(self, side: str, name: str, *, saved: bool) -> str:
+        """Its XML: as it runs, or as it is saved."""
+
+    def set_autostart(self, side: str, name: str, wanted: bool) -> None:
+        """Start it with its host, or not."""
+
+    def resume(self, side: str, name: str) -> None:
+        """Let its CPUs run."""
+
+    def migrate(self, uuid: str, flags: int, params: dict[str, t.Any]) -> None:
+        """libvirt's call; returns when the migration ended."""
+
+    def job_stats(self, uuid: str) -> dict[str, t.Any]:
+        """Figures of the job that runs now."""
+
+    def completed_stats(self, uuid: str) -> dict[str, t.Any]:
+        """Figures of the job that ended; libvirt tells them once."""
+
+    def abort(self, uuid: str) -> None:
+        """End the job that runs."""
+
+    def set_max_downtime(self, uuid: str, milliseconds: int) -> bool:
+        """Permit a longer pause; False when no job takes it now."""
+
+    def start_postcopy(self, uuid: str) -> None:
+        """Switch at once and copy memory afterwards."""
+
+    def suspend(self, uuid: str) -> None:
+        """Stop its CPUs on the source, so that memory stands still."""
+
+    def destroy_paused(self, uuid: str) -> None:
+        """End the half that migrated away; refuses one that runs."""
+
+    def undefine(self, uuid: str) -> None:
+        """Remove its definition from the source; files stay."""
+
+    def checkpoints(self, uuid: str) -> tuple[str, ...]:
+        """The XML of its checkpoints, parents first."""
+
+    def paths_in_use(self, uuid: str) -> str:
+        """The XML of all other domains of the source, for a look whether they name an image."""
+
+    def refresh_source_pool(self, folder: str) -> None:
+        """Let the pool of a folder see what changed in it."""
+
+    def claim(self, uuid: str, clock: Clock) -> Claim:
+        """A place among the moves to the destination."""
+
+    def find_image(self, path: str) -> t.Any:
+        """The image of a path on the destination, or None."""
+
+    def create_image(self, path: str, image_format: str, capacity: int) -> bool:
+        """Create an image there; True when its folder is new."""
+
+    def remove_image(self, path: str) -> bool:
+        """Remove an image there; False when it was gone."""
+
+    def leftover_image(self, path: str, uuid: str) -> bool:
+        """Whether an earlier move of this domain left this image there."""
+
+    def remove_leftover(self, path: str, uuid: str) -> None:
+        """Remove such an image."""
+
+    def mark_left(self, path: str, uuid: str, destination: str) -> None:
+        """Note on a source image that its domain moved away."""
+
+    def remove_folder(self, path: str) -> None:
+        """Remove an empty folder that this move made there."""
+
+    def redefine_checkpoint(self, uuid: str, xml: str) -> bool:
+        """Re-create a checkpoint there; False when its bitmap did not arrive."""
+
+    def constant(self, name: str) -> t.Any:
+        """libvirt's constant of a name, None where this libvirt lacks it."""
 
 
 @dataclasses.dataclass(frozen=True)

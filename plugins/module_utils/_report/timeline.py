@@ -88,7 +88,7 @@ def legend(report: Report) -> str:
     return f'<ul class="legend" aria-label="Colours of the timeline">{items}</ul>' if items else ""
 
 
-def bar(outcome: Outcome, scale: Scale) -> str:
+def bar_of(outcome: Outcome, scale: Scale) -> str:
     """The drawing of one move."""
     parts = [
         f'<line class="grid" x1="{scale.at(tick)}%" x2="{scale.at(tick)}%" y1="0" y2="100%"/>' for tick in scale.ticks()
@@ -186,7 +186,7 @@ def moves(report: Report) -> str:
 
 def _row(outcome: Outcome, scale: Scale | None, *, several_sources: bool) -> str:
     if scale is not None and outcome.started:
-        drawing = bar(outcome, scale)
+        drawing = bar_of(outcome, scale)
     else:
         drawing = f'<span class="state s-{outcome.state}">{text(words.STATE_WORDS[outcome.state])}</span>'
     way = f"{outcome.source} → {outcome.destination}" if several_sources else f"→ {outcome.destination}"

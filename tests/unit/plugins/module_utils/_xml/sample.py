@@ -63,13 +63,24 @@ SAVED = """<domain type='kvm'>
 
 RUNNING = (
     SAVED.replace("<domain type='kvm'>", "<domain type='kvm' id='7'>")
-    .replace("<source file='/var/lib/libvirt/images/web 01.qcow2'/>", "<source file='/var/lib/libvirt/images/web 01.qcow2' index='3'/>\n"
+    .replace(
+        "<source file='/var/lib/libvirt/images/web 01.qcow2'/>",
+        "<source file='/var/lib/libvirt/images/web 01.qcow2' index='3'/>\n"
         "<backingStore type='file' index='4'><format type='qcow2'/><source file='/var/lib/libvirt/images/base.qcow2'/>"
-        "<backingStore/></backingStore>")
-    .replace("<source network='default'/>", "<source network='default' portid='77' bridge='virbr0'/>\n<target dev='vnet4'/>")
-    .replace("<target dev='vda' bus='virtio'/>", "<target dev='vda' bus='virtio'/>\n<alias name='virtio-disk0'/>\n"
-        "<address type='pci' domain='0x0000' bus='0x04' slot='0x00' function='0x0'/>")
+        "<backingStore/></backingStore>",
+    )
+    .replace(
+        "<source network='default'/>", "<source network='default' portid='77' bridge='virbr0'/>\n<target dev='vnet4'/>"
+    )
+    .replace(
+        "<target dev='vda' bus='virtio'/>",
+        "<target dev='vda' bus='virtio'/>\n<alias name='virtio-disk0'/>\n"
+        "<address type='pci' domain='0x0000' bus='0x04' slot='0x00' function='0x0'/>",
+    )
     .replace("port='-1' autoport", "port='5903' autoport")
-    .replace("</devices>\n", "<memballoon model='virtio'><alias name='balloon0'/></memballoon></devices>\n"
-        "<seclabel type='dynamic' model='dac' relabel='yes'><label>+64055:+994</label></seclabel>\n")
-)  # fmt: skip
+    .replace(
+        "</devices>\n",
+        "<memballoon model='virtio'><alias name='balloon0'/></memballoon></devices>\n"
+        "<seclabel type='dynamic' model='dac' relabel='yes'><label>+64055:+994</label></seclabel>\n",
+    )
+)
