@@ -239,6 +239,10 @@ class MoveGateway:
         """Remove an image from the destination; tells whether it was there."""
         return self._images().remove(path)
 
+    def folder_full(self, folder: str) -> bool:
+        """Whether nothing more can be written to a folder of the destination."""
+        return self._images().full(folder)
+
     def leftover_image(self, path: str, uuid: str) -> bool:
         """Whether an earlier move of this domain left the image there, out of date since."""
         return self._images().leftover(path, uuid)

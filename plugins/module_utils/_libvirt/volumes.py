@@ -32,6 +32,8 @@ TRANSIENT_PREFIX = "virtops-kvm-"
 #: Another move may end the transient pool that both use, at the very moment this one works with it.
 _ATTEMPTS = 5
 _POOL_GONE = (49, 55)
+#: libvirt counts as available what ext4 keeps for root (5 %), and QEMU is not root.
+_NOTHING, _RESERVED = 4 * 1024 * 1024, 0.055
 
 
 def marker_name(path: str, uuid: str, written: int) -> str:
@@ -110,6 +112,13 @@ class RemoteImages:
             if marker is not None and volume is not None:
                 volume.delete(0)
                 marker.delete(0)
+
+    def full(self, folder: str) -> bool:
+        """Whether nothing more can be written to ``folder``: next to nothing is free, or only what is reserved for root."""
+        with contextlib.suppress(KvmError), self._pool(folder) as pool, translated(f"Cannot read the pool at {folder}"):
+            capacity, _allocation, available = pool.info()[1:4]
+            return bool(available < _NOTHING or available <= capacity * _RESERVED)
+        return False
 
     def remove(self, path: str) -> bool:
         """Remove the image at ``path``; tells whether it was there."""

@@ -107,6 +107,7 @@ class Gateway(t.Protocol):
     def remove_image(self, path: str) -> bool:
         """Remove an image there; False when it was gone."""
 
+    def folder_full(self, folder: str) -> bool: ...
     def leftover_image(self, path: str, uuid: str) -> bool:
         """Whether an earlier move of this domain left this image there."""
 

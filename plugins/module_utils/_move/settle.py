@@ -18,6 +18,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.undo import undo
 #: How long two daemons may need to agree after a move (an incoming half dies with its connection).
 SETTLE_SECONDS = 30.0
 _POLL = 0.2
+#: libvirt's words for an aborted job. It has a code for that, but not when both hosts have something to say.
+_CANCELED = "canceled by client"
 
 
 def settle(context: Context, uuid: str) -> tuple[Sighting, Sighting, table.Decision]:
@@ -53,6 +55,10 @@ def failed(context: Context, uuid: str, ended: Ended) -> KvmError:
     source = context.gateway.look(SOURCE, uuid)
     stage = context.journal.stage if context.journal is not None else "claim"
     code, cause = _cause(context, ended, source)
+    full = _full_folder(context) if code == "MOVE_FAILED" else ""
+    if full:
+        code = "DISK_SPACE_SHORT"
+        cause = f"{cause} There is no space left at {full} on {context.gateway.destination_host}."
     undone = undo(context, context.journal) if context.journal is not None else None
     words = [
         f"The move of domain '{context.name}' from {source.host} to {context.gateway.destination_host} failed: {cause}"
@@ -92,7 +98,18 @@ def _cause(context: Context, ended: Ended, source: Sighting) -> tuple[str, str]:
         return "GUEST_DIED", f"the guest ended on the source meanwhile ({source.state}, {source.reason}).{said}"
     if ended.error is None:
         return "MOVE_FAILED", "libvirt reported success, and yet the domain is still on the source."
+    if _CANCELED in ended.error.message:
+        return "MOVE_ABORTED", f"somebody aborted its job. {ended.error.message}"
     return _move_code(ended.error), ended.error.message
+
+
+def _full_folder(context: Context) -> str:
+    """The folder of an image of this move where nothing more can be written: libvirt often says no more than that I/O failed."""
+    images = context.journal.created_images if context.journal is not None else ()
+    for folder in sorted({image.pool_path for image in images}):
+        if context.gateway.folder_full(folder):
+            return folder
+    return ""
 
 
 def _move_code(error: KvmError) -> str:

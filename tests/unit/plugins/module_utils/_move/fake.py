@@ -93,6 +93,7 @@ class FakeGateway:
         self.leftovers: set[str] = set()
         self.arrived_xml = DEFINITION
         self.lost_checkpoints = False
+        self.full = False
 
     def arrive(self) -> None:
         self.seen = {SOURCE: Sighting("a"), DESTINATION: ARRIVED}
@@ -172,6 +173,9 @@ class FakeGateway:
             raise self.remove_error
         self.log.append(f"remove {path}")
         return self.images.pop(path, None) is not None
+
+    def folder_full(self, folder: str) -> bool:
+        return self.full
 
     def leftover_image(self, path: str, uuid: str) -> bool:
         return path in self.leftovers

@@ -153,6 +153,25 @@ def test_a_failed_transfer_is_undone(tmp_path: pathlib.Path, stats: dict[str, t.
     assert run(context_for(gateway, tmp_path), "192.0.2.2").outcome == "moved"
 
 
+def test_a_full_destination_is_named_as_the_cause(tmp_path: pathlib.Path) -> None:
+    gateway = FakeGateway()
+    gateway.full = True
+    gateway.during = lambda unused: fail()
+    error = refused(context_for(gateway, tmp_path))
+    assert error.error_code == "DISK_SPACE_SHORT"
+    assert f"no space left at {IMAGES}" in error.message
+
+
+def test_a_job_that_somebody_aborted_is_called_so(tmp_path: pathlib.Path) -> None:
+    gateway = FakeGateway()
+
+    def canceled(own: FakeGateway) -> None:
+        raise KvmError("LIBVIRT_OPERATION_FAILED", "operation aborted: migration out: canceled by client", libvirt_code=9)
+
+    gateway.during = canceled
+    assert refused(context_for(gateway, tmp_path)).error_code == "MOVE_ABORTED"
+
+
 def test_source_left_paused_is_resumed_when_the_destination_is_proven_empty(tmp_path: pathlib.Path) -> None:
     gateway = FakeGateway()
 
