@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import tempfile
 import typing as t
@@ -111,7 +112,14 @@ def start_playbook(
         words += ["-e", json.dumps(extra_vars)]
     with open(output, "wb") as stream:
         process = subprocess.Popen(
-            words, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment(record), cwd=ROOT
+            words,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment(record),
+            cwd=ROOT,
+            # A shell lets its background jobs ignore SIGINT, and they would hand that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     return Started(process, output, record)
 

@@ -55,7 +55,7 @@ def test_06_link_down_for_good(lab: Lab, hosts: list[str]) -> None:
 
     assert result["failed"]
     assert result["error_code"] in (
-        "MOVE_ABORTING",
+        "MOVE_ABORTING_UNKNOWN",
         "MOVE_TIMEOUT",
         "MOVE_ABORTED",
         "HOST_UNREACHABLE",
