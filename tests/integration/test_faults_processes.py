@@ -60,7 +60,7 @@ def test_03_destination_qemu_killed_while_disks_are_copied(lab: Lab, hosts: list
         acknowledged = watcher.fresh()["guests"][guest.name]["acknowledged"]
 
     assert result["failed"]
-    assert "vda" in result["msg"] or "vda" in str(result["details"])
+    assert "vda" in result["msg"] or guest.disks[0] in result["msg"], result["msg"]
     nothing_left(lab, guest, destination)
     verdict = lab.verify(guest, source, acknowledged)
     assert (verdict.lost, verdict.torn) == (0, 0)
@@ -156,7 +156,8 @@ def test_11_job_aborted_by_hand_while_disks_are_copied(lab: Lab, hosts: list[str
     result = started.finish().result("domain_migration")
 
     assert result["failed"]
-    assert result["error_code"] == "MOVE_ABORTED"
+    # libvirt 11 loses the reason in this phase, for virsh too; then the sentence names both that it can be.
+    assert result["error_code"] == "MOVE_ABORTED" or "domjobabort" in result["msg"], result["msg"]
     still_here(guest, source, pid)
     nothing_left(lab, guest, destination)
     assert move(lab, guest, source, destination)["changed"]

@@ -20,6 +20,8 @@ SETTLE_SECONDS = 30.0
 _POLL = 0.2
 #: libvirt's words for an aborted job. It has a code for that, but not when both hosts have something to say.
 _CANCELED = "canceled by client"
+#: What libvirt 11 says instead of the reason when a move ends while disks are copied: closing the peer's connection overwrites it.
+_REASON_LOST = "End of file while reading data"
 
 
 def settle(context: Context, uuid: str) -> tuple[Sighting, Sighting, table.Decision]:
@@ -100,7 +102,18 @@ def _cause(context: Context, ended: Ended, source: Sighting) -> tuple[str, str]:
         return "MOVE_FAILED", "libvirt reported success, and yet the domain is still on the source."
     if _CANCELED in ended.error.message:
         return "MOVE_ABORTED", f"somebody aborted its job. {ended.error.message}"
+    if _REASON_LOST in ended.error.message:
+        return "MOVE_FAILED", _lost_reason(context, ended.error)
     return _move_code(ended.error), ended.error.message
+
+
+def _lost_reason(context: Context, error: KvmError) -> str:
+    images = context.journal.created_images if context.journal is not None else ()
+    copied = f" of {', '.join(image.path for image in images)}" if images else ""
+    return (
+        f"the copy{copied} ended early, or somebody aborted the job with 'virsh domjobabort': libvirt lost the reason, its "
+        f"log on both hosts has it. {error.message}"
+    )
 
 
 def _full_folder(context: Context) -> str:
