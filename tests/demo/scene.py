@@ -17,7 +17,7 @@ RUNNING: list[tuple[str, str, dict[str, t.Any], str]] = [
     ("chain", "web01", {}, "an image with a backing file"),
     ("three-disks", "müller db", {}, "three disks, qcow2 and raw, and a name with a space"),
     ("uefi", "mail", {}, "UEFI firmware with its variables"),
-    ("qcow2", "cache", {"dirty": 400}, "keeps writing to its memory"),
+    ("qcow2", "cache", {"dirty": 400, "memory_mib": 160}, "keeps writing to its memory"),
 ]
 SHUT_OFF = ("shutoff", "archive", {}, "is shut off")
 
@@ -79,6 +79,7 @@ def measure(lab: Lab, watcher: Watcher, running: t.Sequence[Guest], archive: Gue
         verdict = lab.verify(guest, acknowledged=[int(number) for number in final[guest.name]["acknowledged"]])
         lost += verdict.lost + verdict.torn
         notes += [] if verdict.acknowledged else [f"{guest.name} acknowledged no write"]
+        notes += [] if len(final[guest.name]["boots"]) == 1 else [f"{guest.name} booted again"]
     return Measured(
         guests=len(running),
         arrived=len(arrived),
