@@ -50,7 +50,8 @@ def report_of(
         method_reason=reason,
         source_host=context.gateway.source_host,
         destination_host=context.gateway.destination_host,
-        started=journal.started if journal and made else 0.0,
+        # When the call began, not the journal: the stages count the wait for a turn as well.
+        started=round(context.clock.now() - context.elapsed(), 3) if made else 0.0,
         seconds=round(context.elapsed(), 3) if made else 0.0,
         downtime_ms=None if downtime is None else int(downtime),
         disk_bytes=int(figures.get("disk_processed") or 0),

@@ -83,7 +83,7 @@ def legend(report: Report) -> str:
             if seconds > 0:
                 seen.setdefault(style, label)
     if any(outcome.downtime_ms is not None for outcome in report.outcomes):
-        seen["mark"] = "the pause that clients saw"
+        seen["mark"] = "where the guest paused"
     items = "".join(f'<li><span class="key k-{style}"></span>{text(label)}</li>' for style, label in seen.items())
     return f'<ul class="legend" aria-label="Colours of the timeline">{items}</ul>' if items else ""
 

@@ -61,6 +61,9 @@ def test_the_main_road(tmp_path: pathlib.Path) -> None:
     report = run(context, "192.0.2.2")
     assert report.outcome == "moved"
     assert report.move.downtime_ms == 42
+    # It begins when the call begins, so that the stages, which count the wait for a turn, fill what is between.
+    assert report.move.started + report.move.seconds <= context.clock.now() + context.clock.offset + 0.01
+    assert report.move.started <= journal(context).started
     assert gateway.params["migrate_disks"] == ["vda", "vdb"]
     assert "persistent_xml" in gateway.params
     assert gateway.images == {f"{IMAGES}/web.qcow2": ("qcow2", 96 << 20), f"{IMAGES}/web.raw": ("raw", 32 << 20)}
@@ -166,7 +169,9 @@ def test_a_job_that_somebody_aborted_is_called_so(tmp_path: pathlib.Path) -> Non
     gateway = FakeGateway()
 
     def canceled(own: FakeGateway) -> None:
-        raise KvmError("LIBVIRT_OPERATION_FAILED", "operation aborted: migration out: canceled by client", libvirt_code=9)
+        raise KvmError(
+            "LIBVIRT_OPERATION_FAILED", "operation aborted: migration out: canceled by client", libvirt_code=9
+        )
 
     gateway.during = canceled
     assert refused(context_for(gateway, tmp_path)).error_code == "MOVE_ABORTED"
@@ -230,6 +235,16 @@ def test_two_running_copies_are_an_alarm(tmp_path: pathlib.Path) -> None:
     gateway.seen[DESTINATION] = ARRIVED
     error = refused(context_for(gateway, tmp_path))
     assert error.error_code == "TWO_RUNNING_COPIES"
+    assert gateway.log == []
+
+
+def test_one_host_seen_twice_is_no_alarm(tmp_path: pathlib.Path) -> None:
+    gateway = FakeGateway()
+    gateway.seen[DESTINATION] = ARRIVED
+    gateway.host_uuid = "5d5d5f1e-0000-4000-8000-000000000001"
+    error = refused(context_for(gateway, tmp_path))
+    assert error.error_code == "SAME_HOST"
+    assert gateway.host_uuid in error.message
     assert gateway.log == []
 
 
