@@ -32,6 +32,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.states import
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.volumes import RemoteImage, RemoteImages, mark_left
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Sighting
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.host import parse_capabilities
 
 SOURCE, DESTINATION = "source", "destination"
 #: How long the destination may take to answer a connection attempt; ssh itself would wait for minutes.
@@ -108,6 +109,15 @@ class MoveGateway:
             return Sighting(host, reachable=False, error=str(exc).strip())
         except KvmError as error:
             return Sighting(host, reachable=False, error=error.message)
+
+    def one_host(self) -> str:
+        """The UUID of the host when both connections lead to one that calls itself the same; empty otherwise."""
+        with translated("Cannot read the host's UUID"):
+            here, there = (
+                parse_capabilities(self.connection(side).handle.getCapabilities()).uuid
+                for side in (SOURCE, DESTINATION)
+            )
+        return here if here and here == there else ""
 
     def definition(self, side: str, name: str, *, saved: bool) -> str:
         """The domain's migratable XML with its secrets: of the running domain, or (``saved``) of the persistent definition."""

@@ -50,6 +50,9 @@ class Gateway(t.Protocol):
     def look(self, side: str, name: str) -> Sighting:
         """What this side says of the domain."""
 
+    def one_host(self) -> str:
+        """The host's UUID when source and destination are one host; empty otherwise."""
+
     def definition(self, side: str, name: str, *, saved: bool) -> str:
         """Its XML: as it runs, or as it is saved."""
 

@@ -68,6 +68,7 @@ class _Run:
     def go(self) -> Report:
         context = self._context
         source, there = self._look()
+        self._refuse_one_host(source, there)
         uuid = source.uuid or there.uuid
         if not self._check_mode and uuid:
             self._lock(uuid)
@@ -101,6 +102,20 @@ class _Run:
         if context.journal is None and (source.uuid or there.uuid):
             context.journal = context.workspace.read_journal(source.uuid or there.uuid)
         return source, there
+
+    def _refuse_one_host(self, source: Sighting, there: Sighting) -> None:
+        """A domain that both ends show may be one domain seen twice."""
+        if not (source.found and there.found and source.uuid == there.uuid):
+            return
+        host_uuid = self._gateway.one_host()
+        if host_uuid:
+            raise KvmError(
+                "SAME_HOST",
+                f"Domain '{self._context.name}' cannot move from {source.host} to {there.host}: both report the host UUID "
+                f"{host_uuid}, so libvirt takes them for one host. Choose another destination; where they are two machines "
+                "(clones), give each its own host_uuid in libvirtd.conf.",
+                uuid=host_uuid,
+            )
 
     def _decide(self, source: Sighting, there: Sighting) -> table.Decision:
         return table.decide(self._context.name, source, there, self._journal())

@@ -89,6 +89,7 @@ class FakeGateway:
         self.create_error: KvmError | None = None
         self.remove_error: KvmError | None = None
         self.has_claims = True
+        self.host_uuid = ""
         self.ahead: list[int] = []
         self.leftovers: set[str] = set()
         self.arrived_xml = DEFINITION
@@ -101,6 +102,9 @@ class FakeGateway:
     def look(self, side: str, name: str) -> Sighting:
         sighting = self.seen[side]
         return sighting if name in (U, "web") or not sighting.reachable else Sighting(sighting.host)
+
+    def one_host(self) -> str:
+        return self.host_uuid
 
     def definition(self, side: str, name: str, *, saved: bool) -> str:
         return DEFINITION if side == SOURCE else self.arrived_xml
