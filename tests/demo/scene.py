@@ -19,7 +19,7 @@ RUNNING: list[tuple[str, str, dict[str, t.Any], str]] = [
     ("uefi", "mail", {}, "UEFI firmware with its variables"),
     ("qcow2", "cache", {"dirty": 400, "memory_mib": 160}, "keeps writing to its memory"),
 ]
-SHUT_OFF = ("shutoff", "archive", {}, "is shut off")
+SHUT_OFF: tuple[str, str, dict[str, t.Any], str] = ("shutoff", "archive", {}, "is shut off")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,9 @@ def set_up(lab: Lab) -> tuple[list[Guest], Guest]:
     print(f"Starting guests on {SOURCE}:")
     for _shape, name, _options, what in [*RUNNING, SHUT_OFF]:
         print(f"  {name:12} {what}", flush=True)
-    wanted = [(shape, name, options) for shape, name, options, _what in [*RUNNING, SHUT_OFF]]
+    wanted: list[tuple[str, str | None, dict[str, t.Any]]] = []
+    for shape, name, options, _what in [*RUNNING, SHUT_OFF]:
+        wanted.append((shape, name, options))
     *running, archive = lab.create_guests(SOURCE, wanted)
     return running, archive
 
