@@ -19,6 +19,7 @@ import posixpath
 import typing as t
 import uuid
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.binding import library
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import (
@@ -32,6 +33,8 @@ TRANSIENT_PREFIX = "virtops-kvm-"
 #: Another move may end the transient pool that both use, at the very moment this one works with it.
 _ATTEMPTS = 5
 _POOL_GONE = (49, 55)
+#: What libvirt says of a pool in which another move creates an image right now; there is no error number for it.
+_INTERNAL_ERROR, _BUSY, _BUSY_SECONDS = 1, "asynchronous jobs", 300.0
 #: libvirt counts as available what ext4 keeps for root (5 %), and QEMU is not root.
 _NOTHING, _RESERVED = 4 * 1024 * 1024, 0.055
 
@@ -48,6 +51,23 @@ def mark_left(path: str, uuid: str, text: str) -> None:
         os.unlink(old)
     with open(marker_name(path, uuid, int(os.stat(path).st_mtime)), "w", encoding="utf-8") as stream:
         stream.write(text)
+
+
+def refresh(pool: t.Any, clock: Clock) -> None:
+    """Let ``pool`` look at its storage anew, as soon as nobody creates an image in it: libvirt refuses until then."""
+
+    def refreshed() -> bool:
+        try:
+            pool.refresh(0)
+        except library().libvirtError as exc:
+            if libvirt_code(exc) == _INTERNAL_ERROR and _BUSY in str(exc):
+                return False
+            raise
+        return True
+
+    wait_until(
+        clock, refreshed, bool, what=f"images to be created in the storage pool '{pool.name()}'", timeout=_BUSY_SECONDS
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +196,7 @@ class RemoteImages:
         pool = self._existing(folder)
         if pool is not None:
             with translated(f"Cannot refresh the storage pool at {folder} on {self._host}"):
-                pool.refresh(0)
+                refresh(pool, Clock())
             yield pool
             return
         pool = self._transient(folder, build)
