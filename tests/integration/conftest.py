@@ -20,12 +20,13 @@ HOSTS = 3
 
 @pytest.fixture(scope="session")
 def lab() -> t.Iterator[Lab]:
-    """Three hosts, up for the whole session."""
+    """Three hosts, up for the whole session; each of the processes that share the tests out has its own."""
     borrowed = os.environ.get("VIRTOPS_TEST_LAB")
     if borrowed:
         yield Lab.attach(borrowed)
         return
-    built = Lab.up(name="it", hosts=HOSTS)
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    built = Lab.up(name=f"it-{worker}", hosts=HOSTS)
     try:
         yield built
     finally:

@@ -92,7 +92,9 @@ def integration(words: t.Sequence[str]) -> list[Check]:
     """The tests in the lab, all or those of one target; further words are for pytest."""
     targets = integration_targets()
     if not words:
-        run_it = Check("integration", lambda: _pytest("integration", ["tests/integration"], show=True))
+        # Most of a test is waiting for guests and links, so two labs at a time fit on two cores.
+        shared_out = ["tests/integration", "--numprocesses=2", "--dist=loadfile"]
+        run_it = Check("integration", lambda: _pytest("integration", shared_out, show=True))
         return [run_it] if targets else []
     name = words[0][len("test_") :] if words[0].startswith("test_") else words[0]
     if name not in targets:
