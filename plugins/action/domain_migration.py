@@ -120,10 +120,12 @@ class ActionModule(ActionBase):
 
 
 class _Interrupts:
-    """While it is entered, SIGINT and SIGTERM are noted; the third one has its usual effect."""
+    """While it is entered, SIGINT and SIGTERM are noted. The main process sends several for one Ctrl-C, so only a further SIGINT
+    after the request to abort was ``answered`` has its usual effect."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.answered = False
         self._before: dict[int, t.Any] = {}
 
     def __enter__(self) -> _Interrupts:
@@ -138,7 +140,7 @@ class _Interrupts:
 
     def _note(self, number: int, unused_frame: t.Any) -> None:
         self.count += 1
-        if self.count >= 3:
+        if self.answered and number == signal.SIGINT and self.count >= 3:
             signal.signal(number, self._before.get(number) or signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
@@ -198,6 +200,7 @@ class _Watch:
         answer = self._action.shell(command)
         if answer is not None and "asked" in answer:
             self._aborted_at = time.monotonic()
+            self._interrupts.answered = True
             _say_last(f"{self._name or 'the move'}  aborting: waits until the domain is safe on its source")
 
     def _tell(self, text: str, now: float) -> None:
