@@ -131,6 +131,8 @@ options:
     description:
       - What becomes of the copied images on the source once the domain runs on the destination. V(keep) leaves them, V(rename) appends
         C(.migrated), V(delete) deletes them. Base images, block devices, and what another domain names always stay.
+      - With V(keep) a small marker file C(*.left-by-*) beside each image says that it is out of date. A later move of the same domain back
+        replaces such a copy, as long as it was not written since and no domain names it; any other image in the way is an error.
     type: str
     choices: [keep, rename, delete]
     default: keep
