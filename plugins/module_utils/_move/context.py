@@ -110,7 +110,9 @@ class Gateway(t.Protocol):
     def remove_image(self, path: str) -> bool:
         """Remove an image there; False when it was gone."""
 
-    def folder_full(self, folder: str) -> bool: ...
+    def folder_full(self, folder: str) -> bool:
+        """Whether nothing more can be written to the file system of a folder there."""
+
     def leftover_image(self, path: str, uuid: str) -> bool:
         """Whether an earlier move of this domain left this image there."""
 
