@@ -26,7 +26,7 @@ def lab() -> t.Iterator[Lab]:
         yield Lab.attach(borrowed)
         return
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    built = Lab.up(name=f"it-{worker}", hosts=HOSTS)
+    built = Lab.up(name=f"it{worker}", hosts=HOSTS)
     try:
         yield built
     finally:

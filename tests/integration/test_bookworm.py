@@ -17,7 +17,7 @@ from tests.lab import Lab
 @pytest.fixture(scope="module")
 def old_lab() -> t.Iterator[Lab]:
     """Two bookworm hosts."""
-    lab = Lab.up(name="it-old", hosts=2, suite="bookworm")
+    lab = Lab.up(name="itold", hosts=2, suite="bookworm")
     try:
         yield lab
     finally:
