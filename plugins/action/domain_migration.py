@@ -80,6 +80,9 @@ class ActionModule(ActionBase):
             )
             if interrupts.count:
                 _say_last(str(result.get("msg", "")))
+                # Nobody reads results any more: one that does not fit into the pipe would keep this process, and with it
+                # the main process, for ever.
+                raise KeyboardInterrupt
             return result
 
     def shell(self, command: str) -> str | None:
