@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import pathlib
+import signal
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.compare import differences
 
-from tests.integration.ansible_runs import ROOT, Run, run_playbook
+from tests.integration.ansible_runs import ROOT, Run, run_playbook, start_playbook
+from tests.lab.shell import wait_for
 
 if t.TYPE_CHECKING:
     from tests.lab import Guest, Lab
@@ -190,6 +192,33 @@ def test_one_failed_move_does_not_stop_the_others(lab: Lab, hosts: list[str], tm
     assert cordoned(lab)
     for host in others:
         assert host.run(["cat", "/var/lib/libvirt/images/bad.qcow2"]).stdout == "mine\n"
+
+
+def test_ctrl_c_ends_all_moves_at_home_and_the_run_with_them(
+    lab: Lab, hosts: list[str], tmp_path: pathlib.Path
+) -> None:
+    guests = lab.create_guests(SOURCE, [("qcow2", name, {"fill_mib": 60}) for name in ("one", "two", "three")])
+    started = start_playbook(
+        lab.inventory,
+        ROOT / "playbooks/evacuate.yml",
+        extra_vars={
+            "evacuate_source": SOURCE,
+            "evacuate_destinations": "kvm",
+            "evacuate_report_dir": str(tmp_path),
+            "evacuate_bandwidth": 2,
+        },
+    )
+
+    def moving() -> bool:
+        assert started.process.poll() is None, started.output()
+        return "live_block  disk" in started.output()
+
+    wait_for("a move to copy disks", moving, 300, 0.5)
+    started.process.send_signal(signal.SIGINT)
+    assert started.finish(300).status != 0
+    for guest in guests:
+        assert guest.where() == {SOURCE: "running"}
+        guest.wait_beating()
 
 
 def test_what_cannot_work_is_one_sentence_and_changes_nothing(
