@@ -158,6 +158,8 @@ class Lab(Guests):
             problems = tear_down(self.state)
             if problems:
                 raise LabError(f"lab {self.name} is not quite gone: {'; '.join(problems)}")
+            # A controller that was still at work when the lab went may have put its ssh sockets there once more.
+            shutil.rmtree(RUN / self.name, ignore_errors=True)
             (RUN / f"{self.name}.lock").unlink(missing_ok=True)
         for folder in (RUN, DATA):
             if folder.is_dir() and not any(folder.iterdir()):
