@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every module that changes anything runs in check mode against a gateway whose mutators raise; and it announces a change.
+
+A new module needs a case here, or the first test fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
+from ansible_collections.virtops.kvm.plugins.modules import domain_migration
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.fake import FakeGateway, context_for
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
+
+MODULES = pathlib.Path(inspect.getfile(domain_migration)).parent
+
+
+class Touched(AssertionError):
+    """A mutator was called in check mode."""
+
+
+class Guard:
+    """A gateway of which only ``reads`` may be used."""
+
+    def __init__(self, gateway: t.Any, reads: t.Iterable[str]) -> None:
+        self._gateway, self._reads = gateway, frozenset(reads)
+
+    def __getattr__(self, name: str) -> t.Any:
+        value = getattr(self._gateway, name)
+        if name in self._reads or not callable(value):
+            return value
+
+        def refuse(*unused_arguments: t.Any, **unused_options: t.Any) -> t.NoReturn:
+            raise Touched(f"{name} was called in check mode")
+
+        return refuse
+
+
+class Case(t.NamedTuple):
+    """Options that ask for a change, and the gateway with what may be called on it."""
+
+    params: dict[str, t.Any]
+    gateway: t.Callable[[pathlib.Path], t.Any]
+    reads: tuple[str, ...]
+
+
+class ClosableGateway(FakeGateway):
+    """As the real one, which is closed at the end."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class Cordons:
+    """A host without a cordon."""
+
+    def read(self) -> None:
+        return None
+
+    def now(self) -> float:
+        return 1.0
+
+    def write(self, cordon: t.Any) -> None:
+        """Would set it."""
+
+    def remove(self) -> None:
+        """Would take it away."""
+
+
+class NoFiles:
+    """A directory without files."""
+
+    def read(self, path: str) -> None:
+        return None
+
+    def write(self, path: str, text: str) -> None:
+        """Would write."""
+
+
+def defaults(name: str) -> dict[str, t.Any]:
+    """The module's options as AnsibleModule fills them in."""
+    spec = module(name).argument_spec()
+    return {option: rule.get("default") for option, rule in spec.items()}
+
+
+def module(name: str) -> t.Any:
+    return importlib.import_module(f"ansible_collections.virtops.kvm.plugins.modules.{name}")
+
+
+CASES = {
+    "domain_migration": Case(
+        {"name": "web", "destination": FakeGateway.destination_uri},
+        lambda folder: ClosableGateway(),
+        (
+            "look",
+            "one_host",
+            "definition",
+            "job_stats",
+            "checkpoints",
+            "find_image",
+            "leftover_image",
+            "constant",
+            "close",
+        ),
+    ),
+    "evacuation_report": Case(
+        {"plan": to_data(samples.plan(samples.move("a"))), "results": {}, "directory": "/nowhere"},
+        lambda folder: NoFiles(),
+        ("read",),
+    ),
+    "host_cordon": Case({"reason": "maintenance"}, lambda folder: Cordons(), ("read", "now")),
+}
+
+
+def mutating() -> list[str]:
+    """The modules whose run() is handed something that it could change."""
+    found = []
+    for path in sorted(MODULES.glob("*.py")):
+        hands = inspect.signature(module(path.stem).run).parameters["gateway"].annotation
+        if not path.stem.endswith("_info") and hands != "None":
+            found.append(path.stem)
+    return found
+
+
+def test_every_mutating_module_has_its_case() -> None:
+    assert mutating() == sorted(CASES)
+
+
+def run(name: str, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *, check_mode: bool) -> t.Any:
+    case = CASES[name]
+    guarded = Guard(case.gateway(folder), case.reads)
+    gateway: t.Any = guarded
+    if name == "domain_migration":
+        context = context_for(guarded, folder)
+        monkeypatch.setattr(domain_migration, "Surveyor", lambda *unused: context.survey)
+        monkeypatch.setattr(domain_migration, "Workspace", lambda: context.workspace)
+
+        def gateway(*unused: t.Any) -> Guard:
+            return guarded
+
+    return module(name).run({**defaults(name), **case.params}, check_mode, gateway)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_check_mode_announces_and_calls_no_mutator(
+    name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run(name, tmp_path, monkeypatch, check_mode=True)
+    assert result.changes
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_the_guard_would_notice(name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Touched):
+        run(name, tmp_path, monkeypatch, check_mode=False)
