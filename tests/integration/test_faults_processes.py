@@ -166,7 +166,7 @@ def test_11_job_aborted_by_hand_while_disks_are_copied(lab: Lab, hosts: list[str
 
 def test_11_job_aborted_by_hand_while_memory_is_copied(lab: Lab, hosts: list[str]) -> None:
     source, destination = hosts[:2]
-    guest = lab.create_guest(source, "shared", memory_mib=128, dirty=6000, area_mib=48)
+    guest = lab.create_guest(source, "shared", memory_mib=192, dirty=6000, area_mib=48)
     pid = guest.qemu_pid(lab.host(source))
     started = start_move(lab, guest, source, destination, bandwidth=SLOW, method="live_shared")
     wait_for(f"the memory of {guest.name} to be copied", lambda: job(lab, guest, source) == "Unbounded", 300, 0.1)
