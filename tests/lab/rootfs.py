@@ -20,7 +20,8 @@ PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "openssh-server", "ca-certificates",
     "libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "ovmf",
     "python3", "python3-libvirt", "python3-lxml", "python3-jmespath",
-    "iproute2", "nftables", "iputils-ping", "procps", "netcat-openbsd", "libnbd-bin",
+    "iproute2", "nftables", "iputils-ping", "procps", "netcat-openbsd",
+    "libnbd-bin", "python3-libnbd", "swtpm", "swtpm-tools", "zstd", "fdisk", "rsync",
 )  # fmt: skip
 # Units that cost time or make no sense in a container.
 MASKED = (
