@@ -136,6 +136,11 @@ domains:
         xml:
           description: The C(<cpu>) element; of an active domain with every feature it runs with.
           type: str
+    cpu_defined:
+      description:
+        - The CPU that its definition asks for, in the form of RV(domains[].cpu), where it runs with another; else null.
+        - A host-model becomes a named model with features while it runs.
+      type: dict
     firmware:
       description: How it boots.
       type: dict

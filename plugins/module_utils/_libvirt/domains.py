@@ -28,8 +28,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.states import
     state_name,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.storage_probe import StorageProbe, is_local
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import ACTIVE_STATES, Disk, Domain, Job
-from ansible_collections.virtops.kvm.plugins.module_utils._xml.domain import parse_domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import ACTIVE_STATES, Cpu, Disk, Domain, Job
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.domain import parse_cpu, parse_domain
 
 QEMU_CONF = "/etc/libvirt/qemu.conf"
 _NO_DOMAIN = 42
@@ -142,6 +142,7 @@ def _read(connection: Connection, item: _Seen, members: t.Mapping[str, frozenset
             state_reason=item.reason,
             persistent=item.uuid in members["persistent"],
             autostart=item.uuid in members["autostart"],
+            cpu_defined=_defined_cpu(item.handle, domain) if active and item.uuid in members["persistent"] else None,
             managed_save=item.uuid in members["managed_save"],
             snapshots=tuple(item.handle.snapshotListNames(0)) if item.uuid in members["snapshots"] else (),
             checkpoints=_checkpoints(item.handle) if item.uuid in members["checkpoints"] else (),
@@ -153,6 +154,14 @@ def _read(connection: Connection, item: _Seen, members: t.Mapping[str, frozenset
             return None
         with translated(f"Cannot read the domain '{item.name}' at '{connection.uri}'"):
             raise
+
+
+def _defined_cpu(handle: t.Any, domain: Domain) -> Cpu | None:
+    """The CPU of the definition, where that can differ from what the guest runs with; None where it does not."""
+    if domain.cpu.mode != "custom":
+        return None
+    defined = parse_cpu(handle.XMLDesc(library().VIR_DOMAIN_XML_INACTIVE))
+    return defined if (defined.mode, defined.model) != (domain.cpu.mode, domain.cpu.model) else None
 
 
 def _checkpoints(handle: t.Any) -> tuple[str, ...]:

@@ -141,6 +141,8 @@ class Domain:
     ``memory`` is what the guest has now (balloon), ``memory_max`` what it may take: plan with the latter. Bytes, both.
     ``hugepage_kib`` is the page size asked for, None for the host's default size. ``obstacles`` are further things in
     the definition that QEMU or libvirt refuse to migrate, one phrase each. ``block_jobs`` read ``vda: copy``.
+    ``cpu_defined`` is the CPU that it gets when it boots anew, where it runs with another: libvirt shows a host-model, while
+    it runs, as the model and features that this came to mean. See ``boot_cpu``.
     """
 
     name: str
@@ -162,6 +164,7 @@ class Domain:
     hugepages: bool = False
     hugepage_kib: t.Optional[int] = None
     cpu: Cpu = Cpu()
+    cpu_defined: t.Optional[Cpu] = None
     firmware: Firmware = Firmware()
     tpm: t.Optional[str] = None
     kernel: t.Optional[str] = None
@@ -180,6 +183,11 @@ class Domain:
     def active(self) -> bool:
         """Whether a QEMU process exists for it."""
         return self.state in ACTIVE_STATES
+
+    @property
+    def boot_cpu(self) -> Cpu:
+        """The CPU that its definition asks for: what counts where it is stopped and booted anew."""
+        return self.cpu_defined or self.cpu
 
     def local_disks(self) -> tuple[Disk, ...]:
         """Disks whose bytes must be copied in a move, because no other host sees them."""

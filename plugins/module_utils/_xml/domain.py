@@ -90,6 +90,11 @@ def parse_domain(live_xml: str) -> Domain:
     )
 
 
+def parse_cpu(xml: str) -> Cpu:
+    """The CPU in a definition. Raises KvmError XML_INVALID for what is no XML."""
+    return _cpu(parse(xml, "domain definition"))
+
+
 def _hugepages(root: Element) -> tuple[bool, int | None]:
     element = root.find("memoryBacking/hugepages")
     if element is None:

@@ -18,6 +18,7 @@ for domain in connection.listAllDomains():
     state, reason = domain.state()
     root = ET.fromstring(domain.XMLDesc())
     active = domain.isActive()
+    defined = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("cpu") if active else None
     disks = []
     for disk in root.iterfind("devices/disk"):
         source, target = disk.find("source"), disk.find("target").get("dev")
@@ -39,6 +40,7 @@ for domain in connection.listAllDomains():
             "job": domain.jobStats() if active else None,
             "memory": root.findtext("memory"),
             "vcpus": root.findtext("vcpu"),
+            "cpu_defined": defined.get("mode") if defined is not None else None,
             "disks": disks,
             "macs": [mac.get("address") for mac in root.iterfind("devices/interface/mac")],
         }

@@ -32,6 +32,7 @@ XML = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><memory>1024<
 <disk type='volume'><driver type='raw'/><source pool='fast' volume='data'/><target dev='vdb'/></disk>
 </devices></domain>"""
 
+INACTIVE = 2
 FLAGS = {"PERSISTENT": 64, "AUTOSTART": 1024, "MANAGEDSAVE": 256, "HAS_SNAPSHOT": 4096, "HAS_CHECKPOINT": 16384}
 
 
@@ -56,6 +57,7 @@ class FakeDomain:
         self.job: t.Any = more.get("job", {"type": 0})
         self.block_job: dict[str, t.Any] = more.get("block_job", {})
         self.gone: int = more.get("gone", 0)
+        self.cpu: dict[int, str] = more.get("cpu", {})
 
     def name(self) -> str:
         return self._name
@@ -66,7 +68,8 @@ class FakeDomain:
     def XMLDesc(self, flags: int) -> str:
         if self.gone:
             raise FakeError(self.gone)
-        return XML.format(name=self._name, uuid=self.uuid)
+        text = XML.format(name=self._name, uuid=self.uuid)
+        return text.replace("<devices>", self.cpu.get(flags, "") + "<devices>")
 
     def snapshotListNames(self, flags: int) -> list[str]:
         return ["before", "after"]
@@ -122,7 +125,11 @@ class FakeConnect:
 def _library(monkeypatch: pytest.MonkeyPatch) -> None:
     constants = {f"VIR_CONNECT_LIST_DOMAINS_{name}": number for name, number in FLAGS.items()}
     fake = types.SimpleNamespace(
-        libvirtError=FakeError, VIR_DOMAIN_STATS_STATE=1, VIR_DOMAIN_STATS_BLOCK=32, **constants
+        libvirtError=FakeError,
+        VIR_DOMAIN_STATS_STATE=1,
+        VIR_DOMAIN_STATS_BLOCK=32,
+        VIR_DOMAIN_XML_INACTIVE=INACTIVE,
+        **constants,
     )
     monkeypatch.setattr(binding, "libvirt", fake)
 
@@ -241,3 +248,22 @@ def test_numbers_as_words() -> None:
     assert (reason_name("paused", 13), reason_name("blocked", 0)) == ("postcopy_failed", "unknown")
     assert (reason_name("running", 6), reason_name("running", 40)) == ("migration_canceled", "unknown_40")
     assert (job_type_name(0), job_operation_name(5), job_operation_name(4)) == ("none", "migration_out", "migration_in")
+
+
+NAMED = "<cpu mode='custom' match='exact' check='full'><model>Nehalem</model></cpu>"
+
+
+@pytest.mark.parametrize(
+    ("state", "running", "defined", "expected"),
+    [
+        (1, NAMED, "<cpu mode='host-model'/>", "host-model"),
+        (1, NAMED, NAMED, None),
+        (1, "<cpu mode='host-passthrough'/>", "<cpu mode='host-passthrough'/>", None),
+        (5, "<cpu mode='host-model'/>", "", None),
+    ],
+)
+def test_the_cpu_of_the_definition_is_told_where_the_guest_runs_with_another(
+    state: int, running: str, defined: str, expected: str | None
+) -> None:
+    (found,) = read_domains(connect(FakeDomain("web", 1, state=state, cpu={0: running, INACTIVE: defined})))
+    assert (found.cpu_defined.mode if found.cpu_defined else None) == expected
