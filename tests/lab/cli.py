@@ -32,6 +32,10 @@ def parser() -> argparse.ArgumentParser:
     shell = verbs.add_parser("shell", parents=[common], help="a shell or one command on a host, by ssh")
     shell.add_argument("host")
     shell.add_argument("command", nargs=argparse.REMAINDER)
+    block = verbs.add_parser("block", parents=[common], help="give a host a block device with partitions")
+    block.add_argument("host")
+    block.add_argument("size_mib", type=int)
+    block.add_argument("--partitions", type=int, default=2, help="so many equal ones (default: 2)")
     selftest = verbs.add_parser("selftest", help="prove the lab itself, in a lab of its own")
     selftest.add_argument("--suite", choices=SUITES, default="trixie")
     add_verbs(verbs, common)
@@ -66,6 +70,10 @@ def dispatch(options: argparse.Namespace) -> int:
         return run_guest(lab, options)
     if options.verb == "fault":
         return run_fault(lab, options)
+    if options.verb == "block":
+        made = lab.block_device(options.host, options.size_mib, options.partitions)
+        print("\n".join([made.path, *made.partitions]))
+        return 0
     if options.verb == "status":
         return show_status(lab, options.json)
     return shell(lab, options)

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import network
 from .accel import kvm_works
+from .blocks import Blocks
 from .config import configure
 from .faults import Faults
 from .guest.assets import assets
@@ -31,7 +32,7 @@ from .watcher import Watcher
 DISK_MIB = 8192  # virtual; the image file is sparse
 
 
-class Lab(Guests):
+class Lab(Guests, Blocks):
     """One lab by name. `Lab.up(...)` builds or repairs it, `Lab.attach(name)` finds a running one."""
 
     def __init__(self, name: str) -> None:
@@ -123,6 +124,7 @@ class Lab(Guests):
         network.plug_host(self.state, self.name, host.name, host.number)
         self._mount(host)
         configure(host, self.hosts, self.keys)
+        self.plug_blocks(host)
         host.boot(self.state, self.state.facts["kvm"])
         host.wait_healthy()
 

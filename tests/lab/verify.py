@@ -42,9 +42,10 @@ def read_area(host: Host, path: str, format: str) -> bytes:
     """The records' area of an image, read on the host by its own qemu-img, whatever the format or backing chain."""
     leader = host.leader()
     temporary = f"/tmp/lab-verify-{uuid.uuid4().hex}"
-    outer = f"driver=raw,offset={HEADER_AT},size={AREA},file.driver={format},file.file.driver=file"
+    protocol = "host_device" if path.startswith("/dev/") else "file"
+    outer = f"driver=raw,offset={HEADER_AT},size={AREA},file.driver={format},file.file.driver={protocol}"
     if format == "raw":
-        outer = f"driver=raw,offset={HEADER_AT},size={AREA},file.driver=file"
+        outer = f"driver=raw,offset={HEADER_AT},size={AREA},file.driver={protocol}"
         outer += f",file.filename={quoted(path)}"
     else:
         outer += f",file.file.filename={quoted(path)}"

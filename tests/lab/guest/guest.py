@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ..network import guest_address, mac, netns_of
 from ..shell import LabError, wait_for
 from ..wire import ask
-from .images import make_images, outside
-from .shapes import Identity, Shape, disk_path, domain_xml
+from .images import FILL_AT, make_images, outside
+from .shapes import Identity, Shape, device_name, disk_path, domain_xml
 
 if TYPE_CHECKING:
     from ..host import Host
     from ..lab import Lab
+
+SNAPSHOT_BLOCK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -131,26 +133,34 @@ class Guest:
                 self.lab.host(name).virsh("destroy", self.uuid, check=False)
 
     def remove(self) -> None:
-        """Destroy and undefine it wherever it is, and delete its images on every host."""
+        """Destroy and undefine it wherever it is, and delete its images and devices on every host."""
         self.destroy()
+        own = {device_name(self.name, index) for index in range(len(self.disks))}
         for host in self.lab.hosts:
             if host.leader() is None:
                 continue
-            flags = ["--nvram", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata"]
+            flags = ["--nvram", "--tpm", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata"]
             host.virsh("undefine", self.uuid, *flags, check=False)
             for file in self.files:
                 outside(host, file).unlink(missing_ok=True)
             host.virsh("pool-refresh", "default", check=False)
+            for device in self.lab.block_devices(host):
+                if device.name in own:
+                    self.lab.remove_block_device(device)
         self.lab.forget_guest(self.name)
 
 
 def create(guest: Guest, host: Host, shape: Shape, kvm: bool) -> Guest:
     """Make images and definition on the host and bring it into the state that the shape asks for."""
-    made = make_images(host, guest.name, shape, list(guest.disks))
+    made = make_images(guest.lab, host, guest.name, shape, list(guest.disks))
     host.virsh("pool-refresh", "default")
     identity = Identity(guest.name, guest.uuid, guest.mac, guest.address)
     xml = domain_xml(identity, shape, list(zip(guest.disks, shape.disks, strict=True)), kvm)
     host.run(["virsh", "-q", "define", "/dev/stdin"], input=xml)
+    for number in range(1, shape.snapshots + 1):
+        block = f"write -q -P {number} {FILL_AT} {SNAPSHOT_BLOCK}"
+        host.run(["qemu-io", "-f", "qcow2", "-c", block, guest.disks[0]])
+        host.virsh("snapshot-create-as", guest.uuid, f"snapshot {number}")
     if shape.autostart:
         host.virsh("autostart", guest.uuid)
     if shape.start != "shutoff":

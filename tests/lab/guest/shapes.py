@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from xml.sax.saxutils import escape, quoteattr
 
+from ..blocks import FOLDER, partition_path
 from ..host import IMAGES, SHARED
 from ..shell import LabError
 from .assets import ON_HOST
@@ -18,6 +19,7 @@ class Disk:
     format: str = "qcow2"
     chain: bool = False  # an overlay on a base image
     shared: bool = False  # in the directory that all hosts share
+    block: bool = False  # on the first partition of a block device of the host
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Shape:
     disks: tuple[Disk, ...] = (Disk(),)
     machine: str = "q35"
     uefi: bool = False
+    tpm: bool = False
+    snapshots: int = 0  # internal ones, of a shut-off guest; behind the records, each has a block of its own number
     iso: bool = False
     startup_policy: str | None = None  # of the ISO: mandatory, requisite, optional
     start: str = "running"  # running, paused, shutoff
@@ -56,6 +60,10 @@ SHAPES: dict[str, Shape] = {
     "paused": Shape(start="paused"),
     "shutoff": Shape(start="shutoff"),
     "autostart": Shape(autostart=True),
+    "block": Shape(disks=(Disk("raw", block=True),)),
+    "block-qcow2": Shape(disks=(Disk("qcow2", block=True),)),
+    "tpm": Shape(tpm=True),
+    "snapshots": Shape(snapshots=2, start="shutoff"),
     "shared": Shape(disks=(Disk("qcow2", shared=True),)),
 }
 
@@ -71,7 +79,14 @@ def shape_named(name: str, **options: object) -> Shape:
 
 def disk_path(name: str, index: int, disk: Disk) -> str:
     suffix = "" if index == 0 else f"-vd{'abcdefgh'[index]}"
+    if disk.block:
+        return partition_path(device_name(name, index), 1)
     return f"{SHARED if disk.shared else IMAGES}/{name}{suffix}.{disk.format}"
+
+
+def device_name(name: str, index: int) -> str:
+    """The block device that holds a guest's disk."""
+    return f"{name}-vd{'abcdefgh'[index]}"
 
 
 def base_path(path: str) -> str:
@@ -93,9 +108,10 @@ class Identity:
 
 def disk_xml(path: str, index: int, disk: Disk, cache: str | None) -> str:
     mode = f" cache={quoteattr(cache)}" if cache else ""
+    kind, attribute = ("block", "dev") if path.startswith(f"{FOLDER}/") else ("file", "file")
     return (
-        f"    <disk type='file' device='disk'><driver name='qemu' type='{disk.format}'{mode}/>"
-        f"<source file={quoteattr(path)}/><target dev='vd{'abcdefgh'[index]}' bus='virtio'/></disk>"
+        f"    <disk type='{kind}' device='disk'><driver name='qemu' type='{disk.format}'{mode}/>"
+        f"<source {attribute}={quoteattr(path)}/><target dev='vd{'abcdefgh'[index]}' bus='virtio'/></disk>"
     )
 
 
@@ -150,6 +166,8 @@ def domain_xml(identity: Identity, shape: Shape, disks: Sequence[tuple[str, Disk
     devices.append(nic_xml(shape, identity.mac))
     log = quoteattr(f"/var/log/libvirt/qemu/{identity.name}-console.log")
     devices.append(f"    <serial type='pty'><log file={log} append='on'/><target port='0'/></serial>")
+    if shape.tpm:
+        devices.append("    <tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>")
     if shape.extra_devices:
         devices.append(shape.extra_devices)
     return (

@@ -30,6 +30,9 @@ def test_every_shape_has_a_definition(name: str) -> None:
     assert disk_sources(xml) == [(path, disk.format) for path, disk in disks]
     assert len(domain.findall("./devices/disk[@device='cdrom']")) == (1 if shape.iso else 0)
     assert (domain.find("./os/loader") is not None) == shape.uefi
+    assert (domain.find("./devices/tpm") is not None) == shape.tpm
+    kinds = [disk.get("type") for disk in domain.findall("./devices/disk[@device='disk']")]
+    assert kinds == ["block" if disk.block else "file" for disk in shape.disks]
 
 
 def test_options_change_a_shape_and_unknown_ones_are_refused() -> None:
