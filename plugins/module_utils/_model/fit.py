@@ -19,7 +19,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 
 #: CPU models that any x86 vendor's host can run.
-_GENERIC_CPUS = ("qemu32", "qemu64", "kvm32", "kvm64", "pentium", "pentium2", "pentium3", "486")
+GENERIC_CPUS = ("qemu32", "qemu64", "kvm32", "kvm64", "pentium", "pentium2", "pentium3", "486")
 _DISK_TYPES = ("file", "block", "network", "volume")
 
 
@@ -131,7 +131,7 @@ def fit_cpu(pair: Pair) -> t.Iterator[Finding]:
     """What host facts alone tell of the CPU; libvirt's own comparison is the checker's."""
     cpu, source, destination = pair.domain.cpu, pair.source, pair.destination
     kvm = pair.domain.virt_type == "kvm" and bool(source.cpu_vendor and destination.cpu_vendor)
-    generic = cpu.model in _GENERIC_CPUS or (cpu.model or "").startswith("x86-64-v")
+    generic = cpu.model in GENERIC_CPUS or (cpu.model or "").startswith("x86-64-v")
     same_vendor = source.cpu_vendor == destination.cpu_vendor
     if kvm and cpu.mode == "host-passthrough" and not (same_vendor and source.cpu_model == destination.cpu_model):
         cause = f"its CPU is passed through, and the destination's {destination.cpu_model} is not {source.cpu_model}"
