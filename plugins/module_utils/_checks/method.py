@@ -11,13 +11,20 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import CheckFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice, choose_method
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import (
+    STOPPED_METHODS,
+    Choice,
+    choose_method,
+    may_not_stop,
+)
 
 __all__ = ["Choice", "check_method", "choose_method"]
 
 
 def check_method(facts: CheckFacts) -> t.Iterator[Finding]:
-    """NOT_ACTIVE, METHOD_UNSUITABLE."""
-    finding = facts.choice.finding
-    if finding is not None:
-        yield finding
+    """NOT_ACTIVE, METHOD_UNSUITABLE, MAY_NOT_STOP."""
+    choice = facts.choice
+    if choice.finding is not None:
+        yield choice.finding
+    if choice.method in STOPPED_METHODS and facts.domain.active and not facts.may_stop:
+        yield may_not_stop(facts.pair.move, facts.domain, choice.method)

@@ -31,6 +31,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts impo
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import ANYWHERE, THERE, Fit, fit_cpu
+from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import as_stopped
 
 Check = t.Callable[[CheckFacts], t.Iterable[Finding]]
 
@@ -62,7 +63,14 @@ CHECKS: tuple[Check, ...] = (
 
 def check(facts: CheckFacts) -> list[Finding]:
     """All findings for the move, in the order of the checks; what the user accepts is a warning that says so."""
-    return [_accepted(finding, facts.accept) for one in CHECKS for finding in one(facts)]
+    found = [finding for one in CHECKS for finding in one(facts)]
+    if facts.stopped:
+        found = [
+            kept
+            for kept in (as_stopped(facts.pair, facts.choice.method, finding) for finding in found)
+            if kept is not None
+        ]
+    return [_accepted(finding, facts.accept) for finding in found]
 
 
 def _accepted(finding: Finding, accept: t.Collection[str]) -> Finding:

@@ -18,6 +18,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.method import (
     DISPROVEN,
     LIVE_METHODS,
     LOCAL,
+    STOPPED_METHODS,
     UNPROVEN,
     folder_of,
     sharing,
@@ -34,7 +35,7 @@ _CAUSES = {LOCAL: "only its own host sees it", DISPROVEN: "the destination has o
 def check_sharing(facts: CheckFacts) -> t.Iterator[Finding]:
     """STORAGE_NOT_SHARED, SHARED_UNPROVEN: for every writable disk that is not copied."""
     choice = facts.choice
-    if choice.method not in LIVE_METHODS:
+    if choice.method not in (*LIVE_METHODS, *STOPPED_METHODS):
         return
     for disk in facts.domain.disks:
         if disk.readonly or disk.empty or disk.device in ("cdrom", "floppy") or disk.target in choice.copied:
@@ -129,7 +130,13 @@ def _image(facts: CheckFacts, disk: Disk, image: DestinationImage) -> t.Iterator
 def _existing(
     facts: CheckFacts, disk: Disk, image: DestinationImage, evidence: dict[str, t.Any]
 ) -> t.Iterator[Finding]:
-    mismatch = None not in (disk.virtual_size, image.virtual_size) and disk.virtual_size != image.virtual_size
+    # QEMU's mirror and restored memory need the very size; a guest that boots afresh takes a larger device.
+    larger_fits = facts.stopped and not facts.resumes and image.type == "block"
+    mismatch = False
+    if disk.virtual_size is not None and image.virtual_size is not None:
+        mismatch = image.virtual_size < disk.virtual_size or (
+            image.virtual_size > disk.virtual_size and not larger_fits
+        )
     if mismatch and (image.type == "block" or image.made_by_us):
         yield blocker(
             "DISK_SIZE_MISMATCH",

@@ -33,8 +33,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts impo
     CpuComparison,
     DestinationImage,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk, Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Cpu, Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host, Pool
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS, SUSPENDED
 from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import Namesake
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import (
     CONTROL,
@@ -44,6 +45,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import (
     Probe,
     probes_of,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.domain import parse_domain
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.storage import parse_pool
 
@@ -85,6 +87,7 @@ class Request:
     mapping: Mapping = dataclasses.field(default_factory=Mapping)
     accept: tuple[str, ...] = ()
     tls: bool = False
+    may_stop: bool = False
     facts: t.Optional[Host] = None
     ours: tuple[str, ...] = ()
 
@@ -105,8 +108,11 @@ def control_probe(uri: str) -> Probe | None:
 def gather(source: Connection, destination: Connection, domain: Domain, request: Request) -> CheckFacts:
     """All facts for moving ``domain`` from ``source`` (this host) to ``destination``."""
     here = read_host(source)
+    stopped = not domain.active or request.method in STOPPED_METHODS
+    if stopped:
+        domain = dataclasses.replace(domain, cpu=_cpu_at_arrival(source, domain, request))
     # First the images: looking for them refreshes the pools, whose free space is read after.
-    images = _images(destination, domain, request)
+    images = _images(destination, domain, request, stopped)
     there = _assumed(_completed(read_host(destination), request.facts), request, domain)
     with translated(f"Cannot look for domain '{domain.name}' on {request.destination_name}"):
         same_name = _namesake(lambda: destination.handle.lookupByName(domain.name))
@@ -128,6 +134,7 @@ def gather(source: Connection, destination: Connection, domain: Domain, request:
         probes=_probes(here, there, destination.uri, request),
         clock_offset=_clock_offset(request.facts),
         tls=request.tls,
+        may_stop=request.may_stop,
         accept=request.accept,
     )
 
@@ -175,7 +182,17 @@ def _assumed(host: Host, request: Request, domain: Domain) -> Host:
     )
 
 
-def _images(destination: Connection, domain: Domain, request: Request) -> tuple[DestinationImage, ...]:
+def _cpu_at_arrival(source: Connection, domain: Domain, request: Request) -> Cpu:
+    """The CPU that the destination has to provide after a stop: that of the saved memory, or as defined for a fresh boot."""
+    if domain.active:
+        return domain.cpu if request.method == SUSPENDED else domain.boot_cpu
+    if not domain.managed_save:
+        return domain.boot_cpu
+    with translated(f"Cannot read the saved state of domain '{domain.name}'"):
+        return parse_domain(source.handle.lookupByUUIDString(domain.uuid).managedSaveGetXMLDesc(0)).cpu
+
+
+def _images(destination: Connection, domain: Domain, request: Request, stopped: bool) -> tuple[DestinationImage, ...]:
     """Where every file or device of the domain lies there, and what is there now. Pools that are missing stay missing: a
     preflight changes nothing."""
     found = []
@@ -183,13 +200,17 @@ def _images(destination: Connection, domain: Domain, request: Request) -> tuple[
     images = RemoteImages(destination, request.destination_name)
     for disk in domain.disks:
         if disk.type in ("file", "block") and disk.source:
-            found.append(_image(disk, request, folders, images))
+            found.append(_image(disk, request, folders, images, stopped))
     return tuple(found)
 
 
-def _image(disk: Disk, request: Request, folders: t.Collection[str], images: RemoteImages) -> DestinationImage:
+def _image(
+    disk: Disk, request: Request, folders: t.Collection[str], images: RemoteImages, stopped: bool
+) -> DestinationImage:
     path = request.mapping.disk(disk.target, disk.source or "")
-    image = DestinationImage(disk.target, path, disk.type, made_by_us=path in request.ours)
+    # A stopped guest's disk may become a file where it was a device, and the other way round: the new path tells.
+    kind = ("block" if path.startswith("/dev/") else "file") if stopped else disk.type
+    image = DestinationImage(disk.target, path, kind, made_by_us=path in request.ours)
     if posixpath.dirname(path) not in folders:
         return image
     seen = images.find(path)

@@ -13,9 +13,10 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice, choose_method
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS, Choice, choose_method
 from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import Namesake
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import Probe
+from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import resumes
 
 #: Results of comparing the guest's CPU with the destination's hypervisor.
 CPU_SUPERSET, CPU_IDENTICAL, CPU_INCOMPATIBLE, CPU_UNKNOWN = "superset", "identical", "incompatible", "unknown"
@@ -52,7 +53,7 @@ class CheckFacts:
 
     ``method`` and ``disks`` are as the user asked; ``networks`` and ``bridges`` are their mapping; ``images`` has an
     entry for every disk with a file or device. ``clock_offset`` is destination minus source in seconds, None where it
-    is not known. ``memory_reserve`` is bytes, None for the default.
+    is not known. ``memory_reserve`` is bytes, None for the default. ``may_stop`` permits to stop a running domain.
     """
 
     domain: Domain
@@ -72,6 +73,7 @@ class CheckFacts:
     clock_offset: t.Optional[float] = None
     memory_reserve: t.Optional[int] = None
     tls: bool = False
+    may_stop: bool = False
     accept: tuple[str, ...] = ()
 
     @property
@@ -91,6 +93,16 @@ class CheckFacts:
     def choice(self) -> Choice:
         """The method for this move, and which disks it copies."""
         return choose_method(self.domain, self.destination, self.method, self.disks)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the domain does not run for a while during this move."""
+        return self.choice.method in STOPPED_METHODS
+
+    @property
+    def resumes(self) -> bool:
+        """Whether saved memory is restored on the destination."""
+        return resumes(self.domain, self.choice.method)
 
     def image(self, target: str) -> DestinationImage | None:
         """The destination's side of the disk ``target``."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, warning
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, hard_blocker, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
@@ -240,7 +240,7 @@ def fit_devices(pair: Pair) -> t.Iterator[Finding]:
     held = [f"{device.type} {device.address}" for device in domain.host_devices if not device.migratable]
     held += [f"{nic.type} interface {nic.mac}" for nic in domain.nics if nic.type in ("hostdev", "vdpa")]
     if held:
-        yield blocker(
+        yield hard_blocker(
             "HOST_DEVICE",
             domain.name,
             f"{pair.move}: it holds devices of its host ({', '.join(held)}).",

@@ -12,13 +12,19 @@ import posixpath
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk, Domain
-from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PAUSED, Disk, Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 
 LIVE_METHODS = ("live_shared", "live_block")
-#: What a user may ask for.
+OFFLINE, SUSPENDED, SEEDED = "offline", "suspended", "seeded"
+#: Methods during which the guest does not run for a while.
+STOPPED_METHODS = (OFFLINE, SUSPENDED, SEEDED)
+#: What a user may ask of a plan, which moves running domains, and of a move.
 ASKABLE = ("auto", *LIVE_METHODS)
+MOVE_METHODS = (*ASKABLE, *STOPPED_METHODS)
+#: The option that permits to stop a running domain.
+MAY_STOP = "may_stop"
 
 #: What is known about a disk's image being the same file for source and destination.
 SHARED, UNPROVEN, LOCAL, DISPROVEN = "shared", "unproven", "local", "disproven"
@@ -60,8 +66,10 @@ def sharing(disk: Disk, destination: Host) -> str:
 def choose_method(domain: Domain, destination: Host, asked: str = "auto", disks: t.Sequence[str] = ()) -> Choice:
     """The method for moving ``domain`` to ``destination``; ``disks``, if not empty, limits copying to these targets."""
     if not domain.active:
-        return Choice("offline", f"it is {domain.state}", _not_active(domain))
+        return _choose_shut_off(domain, destination, asked, disks)
     copied = _copied(domain, destination, asked, disks)
+    if asked in STOPPED_METHODS:
+        return Choice(asked, "asked for", _cannot_stop(domain, asked), tuple(disk.target for disk in copied))
     names = ", ".join(disk.target for disk in copied)
     targets = tuple(disk.target for disk in copied)
     if asked == "auto":
@@ -77,6 +85,53 @@ def choose_method(domain: Domain, destination: Host, asked: str = "auto", disks:
     if asked == "live_block":
         return Choice("live_block", "asked for", None if copied else _nothing_to_copy(domain), targets)
     return Choice(asked, "asked for", _unknown_method(domain, asked))
+
+
+def _choose_shut_off(domain: Domain, destination: Host, asked: str, disks: t.Sequence[str]) -> Choice:
+    """A domain that does not run moves offline, whatever stopped method is asked for; its saved state goes along."""
+    reason = f"it is {domain.state}" + (" with saved state" if domain.managed_save else "")
+    if asked != "auto" and asked not in STOPPED_METHODS:
+        return Choice(OFFLINE, reason, _not_active(domain))
+    copied = _copied(domain, destination, asked, disks)
+    return Choice(OFFLINE, reason, _transient(domain), tuple(disk.target for disk in copied))
+
+
+def _transient(domain: Domain) -> Finding | None:
+    if domain.persistent:
+        return None
+    return blocker(
+        "METHOD_UNSUITABLE",
+        domain.name,
+        f"Domain '{domain.name}' is transient: once stopped it is gone, and nothing is left to be moved.",
+        "Move it live, or define it first (virsh dumpxml, virsh define).",
+    )
+
+
+def _cannot_stop(domain: Domain, asked: str) -> Finding | None:
+    """Why a running domain cannot be moved by the stopped method ``asked``, permitted or not."""
+    if domain.state == PAUSED and asked != SUSPENDED:
+        return blocker(
+            "METHOD_UNSUITABLE",
+            domain.name,
+            f"Method {asked} cannot move domain '{domain.name}': it is paused, so it cannot shut itself down.",
+            f"Ask for {SUSPENDED}, which keeps it as it is, or resume it first.",
+            method=asked,
+        )
+    return _transient(domain)
+
+
+def may_not_stop(pair_move: str, domain: Domain, method: str) -> Finding:
+    """MAY_NOT_STOP: the method stops a running domain, and nobody permitted that. ``pair_move`` begins the message."""
+    stops = "suspend it to disk" if method == SUSPENDED else "shut it down"
+    return Finding(
+        "MAY_NOT_STOP",
+        BLOCKER,
+        domain.name,
+        f"{pair_move}: it is {domain.state}, and method {method} would {stops}, which is not permitted.",
+        {"state": domain.state, "method": method},
+        f"Set {MAY_STOP} to true when the domain may stop for a while, or ask for a live method.",
+        MAY_STOP,
+    )
 
 
 def _copied(domain: Domain, destination: Host, asked: str, disks: t.Sequence[str]) -> list[Disk]:
@@ -101,7 +156,7 @@ def _not_active(domain: Domain) -> Finding:
         "NOT_ACTIVE",
         domain.name,
         f"Domain '{domain.name}' is {domain.state}, and a live method needs a running or paused one.",
-        "Start the domain, or leave it where it is: moving a domain that is shut off is not possible yet.",
+        f"Ask for {OFFLINE} or auto, or start the domain.",
         state=domain.state,
     )
 
@@ -131,8 +186,7 @@ def _unknown_method(domain: Domain, asked: str) -> Finding:
     return blocker(
         "METHOD_UNSUITABLE",
         domain.name,
-        f"Method {asked} cannot move domain '{domain.name}': only {', '.join(LIVE_METHODS)} are possible for a "
-        "live domain.",
-        f"Ask for one of {', '.join(ASKABLE)}.",
+        f"Method {asked} cannot move domain '{domain.name}': only {', '.join(MOVE_METHODS[1:])} are possible.",
+        f"Ask for one of {', '.join(MOVE_METHODS)}.",
         method=asked,
     )
