@@ -37,11 +37,13 @@ options:
         required: true
       ports:
         description:
-          - The ports to try. A port on which nobody listens counts as reachable (V(refused)), so probe ports of the
+          - The ports to try. A port on which nobody listens counts as reachable (V(refused)), so probe a port of the
             migration range as well.
+          - Take one from the end of that range. libvirt uses them from its start, and an incoming migration takes the first
+            connection for its own; so a probe of a port that is in use ends the migration that waits there.
         type: list
         elements: int
-        default: [22, 49152]
+        default: [22, 49215]
 seealso:
   - module: virtops.kvm.domain_info
   - module: virtops.kvm.host_cordon
@@ -57,7 +59,7 @@ EXAMPLES = r"""
     peers:
       - name: kvm2
         address: 192.0.2.12
-        ports: [22, 49152, 49153]
+        ports: [22, 49214, 49215]
   register: survey
 
 - name: Show the free memory in MiB
@@ -305,7 +307,7 @@ def argument_spec() -> dict[str, t.Any]:
     peer = {
         "name": {"type": "str", "required": True},
         "address": {"type": "str", "required": True},
-        "ports": {"type": "list", "elements": "int", "default": [22, 49152]},
+        "ports": {"type": "list", "elements": "int", "default": [22, 49215]},
     }
     return {**connection_spec(), "peers": {"type": "list", "elements": "dict", "default": [], "options": peer}}
 

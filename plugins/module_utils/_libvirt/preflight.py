@@ -34,7 +34,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts impo
     DestinationImage,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Cpu, Disk, Domain
-from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host, Pool
+from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Endpoint, Host, Pool
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS, SUSPENDED
 from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import Namesake
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import (
@@ -90,6 +90,13 @@ class Request:
     may_stop: bool = False
     facts: t.Optional[Host] = None
     ours: tuple[str, ...] = ()
+
+
+def stream_ports(endpoint: Endpoint) -> tuple[int, ...]:
+    """The ports to try for the streams: the last ones of the range. libvirt takes them from its start, and a QEMU that waits for
+    its stream takes whoever connects first for it: a probe there would end the move of another domain."""
+    last = endpoint.port_max
+    return tuple(range(max(endpoint.port_min, last - _STREAM_PORTS + 1), last + 1))
 
 
 def control_probe(uri: str) -> Probe | None:
@@ -264,9 +271,7 @@ def _probes(here: Host, there: Host, uri: str, request: Request) -> tuple[Probe,
     if control is not None:
         found.append(control)
     if address and parts.hostname:
-        first = there.endpoint.port_min
-        ports = tuple(range(first, min(first + _STREAM_PORTS, there.endpoint.port_max + 1)))
-        results = probe_all([Peer(request.destination_name, address, ports)])
+        results = probe_all([Peer(request.destination_name, address, stream_ports(there.endpoint))])
         found += [Probe(TO_DESTINATION, STREAM, one.address, one.port, one.result) for one in results]
     names = {request.source_name, here.hostname, here.endpoint.address or ""} - {""}
     found += probes_of(there.reachability, names, TO_SOURCE)
