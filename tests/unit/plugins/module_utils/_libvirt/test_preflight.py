@@ -12,7 +12,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.host import End
 
 
 @pytest.mark.parametrize(
-    "endpoint, expected",
+    ("endpoint", "expected"),
     [
         (Endpoint(), (49214, 49215)),
         (Endpoint(port_min=5000, port_max=5100), (5099, 5100)),
