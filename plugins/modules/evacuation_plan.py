@@ -11,17 +11,20 @@ short_description: Plan which domain goes where so that hosts become empty
 version_added: 0.1.0
 author: The virtops.kvm authors (!UNKNOWN)
 description:
-  - Finds a host for every running or paused domain of the hosts to be emptied, from facts alone. It asks no host anything
-    and changes nothing, so it runs on the controller.
+  - Finds a host for every domain of the hosts to be emptied, from facts alone. It asks no host anything and changes nothing,
+    so it runs on the controller.
   - Looks at memory, virtual CPUs, huge pages, disk space per storage pool, shared storage, CPU, machine type, firmware,
     networks, bridges, names, reachability, cordons, anti-affinity and exclusions. A domain that fits nowhere is listed
     with the reasons for each host.
   - The same facts and options give the same plan. Its fingerprint covers what it rests on, and not what changes by
     itself, such as free memory.
-  - Domains that are shut off stay where they are.
+  - Running domains move live. Where no live method works, and only where O(may_stop) permits it, a domain is stopped for its
+    move, if that cures what is in the way (CPUs that do not match, snapshots, devices that cannot migrate ...).
+  - Domains that are shut off move by V(offline), or stay; see O(shut_off).
 extends_documentation_fragment:
   - virtops.kvm._attributes
   - virtops.kvm._actiongroup_kvm
+  - virtops.kvm._stopping
 attributes:
   check_mode:
     support: full
@@ -100,7 +103,7 @@ options:
     choices: [fail, skip]
     default: fail
   method:
-    description: How domains move; V(auto) chooses for each and says why.
+    description: How running domains move; V(auto) chooses for each and says why.
     type: str
     choices: [auto, live_shared, live_block]
     default: auto
@@ -128,7 +131,7 @@ options:
       - It fails with C(PLAN_STALE) and says what changed when it does not. The options that shape a plan are ignored.
     type: dict
 requirements:
-  - jmespath, for O(select)
+  - jmespath, for O(select) and O(may_stop)
 seealso:
   - module: virtops.kvm.host_info
   - module: virtops.kvm.domain_info
@@ -143,6 +146,16 @@ EXAMPLES = r"""
     anti_affinity:
       - [db01, db02]
     exclude: [monitor]
+  register: planned
+  delegate_to: localhost
+
+- name: Plan it so that those of the test department may be stopped for up to five minutes, and what is shut off stays
+  virtops.kvm.evacuation_plan:
+    facts: "{{ surveyed }}"
+    sources: [kvm1]
+    shut_off: stay
+    may_stop: "[?starts_with(name, 'test-')]"
+    max_stop: 300
   register: planned
   delegate_to: localhost
 
@@ -201,7 +214,7 @@ plan:
           description: The host it goes to.
           type: str
         method:
-          description: V(live_shared) or V(live_block).
+          description: V(live_shared), V(live_block), V(offline) or V(seeded).
           type: str
         reason:
           description: Why by this method, there, and at this place.
@@ -210,10 +223,19 @@ plan:
           description: Bytes of disks to copy, an upper bound.
           type: int
         memory_bytes:
-          description: Bytes of memory.
+          description: Bytes of memory to send; 0 for a domain that boots anew.
           type: int
         seconds:
           description: How long it may take at O(link_rate).
+          type: float
+        runs:
+          description: Whether the domain runs before the move, and so after it.
+          type: bool
+        may_stop:
+          description: Whether this move stops a running domain, as O(may_stop) permits.
+          type: bool
+        stop_seconds:
+          description: For how long it may be stopped; null for a live move, and for a domain that is shut off.
           type: float
         warnings:
           description: What to know of this move.
@@ -251,7 +273,7 @@ plan:
           description: Its host.
           type: str
         code:
-          description: V(SHUTOFF), V(EXCLUDED) or V(NOT_SELECTED).
+          description: V(SHUTOFF), V(EXCLUDED), V(NOT_SELECTED) or V(RUNS_ELSEWHERE).
           type: str
         reason:
           description: Why it stays.
@@ -307,20 +329,18 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
-from ansible_collections.virtops.kvm.plugins.module_utils._core import query
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import stopping_spec
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import MIB
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import check_accept
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import ASKABLE
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import LIVE_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts, Plan
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import ORDERS, PlanOptions, Reserve
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner import plan as make_plan
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.saved import read_plan, still_fits
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import chosen, stopping
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import table_of
-
-#: The answers of ``select`` may be domains, or one of these of each.
-_NAMES = ("uuid", "name")
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -340,7 +360,8 @@ def argument_spec() -> dict[str, t.Any]:
         "exclude": {"type": "list", "elements": "str", "default": []},
         "select": {"type": "str"},
         "on_blocker": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
-        "method": {"type": "str", "choices": list(ASKABLE), "default": "auto"},
+        "method": {"type": "str", "choices": ["auto", *LIVE_METHODS], "default": "auto"},
+        **stopping_spec(),
         "link_rate": {"type": "float", "default": 110.0},
         "order": {"type": "str", "choices": list(ORDERS), "default": "memory"},
         "accept": {"type": "list", "elements": "str", "default": []},
@@ -372,6 +393,7 @@ def _options(params: dict[str, t.Any], facts: t.Sequence[HostFacts]) -> PlanOpti
     for name in ("cpu_overcommit", "link_rate"):
         if not 0 < params[name] < float("inf"):
             raise InputError(name, f"{name} is {params[name]}, and must be greater than 0.")
+    domains = [(one.name, domain) for one in facts if one.name in params["sources"] for domain in one.domains]
     return PlanOptions(
         sources=tuple(params["sources"]),
         destinations=tuple(params["destinations"]),
@@ -379,32 +401,13 @@ def _options(params: dict[str, t.Any], facts: t.Sequence[HostFacts]) -> PlanOpti
         cpu_overcommit=params["cpu_overcommit"],
         anti_affinity=tuple(tuple(str(name) for name in group) for group in params["anti_affinity"]),
         exclude=tuple(params["exclude"]),
-        selected=_selected(params, facts),
+        selected=chosen(params["select"], domains, "select") if params["select"] else None,
         method=params["method"],
         link_rate=params["link_rate"] * MIB,
         order=params["order"],
         accept=check_accept(params["accept"]),
+        **stopping(params, domains),
     )
-
-
-def _selected(params: dict[str, t.Any], facts: t.Sequence[HostFacts]) -> tuple[str, ...] | None:
-    """UUIDs of the domains that ``select`` chooses, None without it."""
-    if not params["select"]:
-        return None
-    domains = [
-        {**to_data(domain), "host": one.name}
-        for one in facts
-        if one.name in params["sources"]
-        for domain in one.domains
-    ]
-    answer = query.search(params["select"], domains)
-    if not isinstance(answer, list) or not all(isinstance(item, (dict, str)) for item in answer):
-        raise InputError("select", f"select '{params['select']}' returns no list of domains, names or UUIDs.")
-    wanted = {item.get("uuid") if isinstance(item, dict) else item for item in answer}
-    chosen = [domain["uuid"] for domain in domains if any(domain[key] in wanted for key in _NAMES)]
-    if wanted and not chosen:
-        raise InputError("select", f"select '{params['select']}' returns nothing that names a domain of the sources.")
-    return tuple(sorted(chosen))
 
 
 def _useless_names(options: PlanOptions, facts: t.Sequence[HostFacts]) -> tuple[str, ...]:

@@ -13,12 +13,14 @@ author: The virtops.kvm authors (!UNKNOWN)
 description:
   - Takes the return ticket that M(virtops.kvm.evacuation_report) wrote and what the hosts run now, and plans which domains have to
     move so that every one of them is home again.
-  - A domain that is home already, shut off, or gone, stays as it is, and the plan says so.
+  - A domain that is home already, or gone, stays as it is, and the plan says so. One that is shut off goes home by V(offline).
+  - That a domain was stopped on its way out does not permit to stop it on its way home; O(may_stop) does.
   - Runs on the controller and asks nobody anything.
 extends_documentation_fragment:
   - virtops.kvm._attributes
   - virtops.kvm._attributes.info_module
   - virtops.kvm._actiongroup_kvm
+  - virtops.kvm._stopping
 options:
   ticket:
     description: The content of C(return-ticket.json).
@@ -56,6 +58,8 @@ options:
   memory_reserve:
     description: Memory that every host keeps for itself, such as V(4 GiB) or V(10%).
     type: str
+requirements:
+  - jmespath, for O(may_stop)
 seealso:
   - module: virtops.kvm.evacuation_report
   - module: virtops.kvm.evacuation_plan
@@ -86,11 +90,13 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import stopping_spec
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts, Plan
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.home import plan_home
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions, Reserve
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import stopping
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import table_of
 
 
@@ -107,6 +113,7 @@ def argument_spec() -> dict[str, t.Any]:
         "accept": {"type": "list", "elements": "str", "default": []},
         "cpu_overcommit": {"type": "float", "default": 4.0},
         "memory_reserve": {"type": "str"},
+        **stopping_spec(),
     }
 
 
@@ -119,6 +126,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
         memory_reserve=Reserve.parse(params["memory_reserve"]),
         cpu_overcommit=params["cpu_overcommit"],
         accept=tuple(params["accept"]),
+        **stopping(params, [(one.name, domain) for one in facts for domain in one.domains]),
     )
     plan = plan_home(ticket, facts, options)
     return Result(values={"plan": plan, "table": table_of(plan)})

@@ -10,8 +10,18 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import LOCAL_URI
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import MOVE, SHUT_OFF
 
 
 def connection_spec() -> dict[str, t.Any]:
     """The options of the doc fragment _connection; must be kept in step with it."""
     return {"uri": {"type": "str", "default": LOCAL_URI}}
+
+
+def stopping_spec() -> dict[str, t.Any]:
+    """The options of the doc fragment _stopping; must be kept in step with it."""
+    return {
+        "shut_off": {"type": "str", "choices": list(SHUT_OFF), "default": MOVE},
+        "may_stop": {"type": "str"},
+        "max_stop": {"type": "float", "default": 0.0},
+    }

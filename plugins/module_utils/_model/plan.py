@@ -30,7 +30,9 @@ class HostFacts:
 class PlannedMove:
     """One VM going from ``source`` to ``destination`` (inventory names) by ``method``. Bytes and seconds are estimates.
 
-    ``id`` names the move's inventory host: the domain's name, made unique where two would clash.
+    ``id`` names the move's inventory host: the domain's name, made unique where two would clash. ``runs`` tells whether it runs
+    before the move, and so after it; ``may_stop`` that the user permits to stop it on the way, and ``stop_seconds`` for how long
+    (None for a live method, and for what does not run anyway). ``mapping`` is what of the user's mapping concerns it.
     """
 
     id: str
@@ -45,6 +47,10 @@ class PlannedMove:
     memory_bytes: int = 0
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    runs: bool = True
+    may_stop: bool = False
+    stop_seconds: t.Optional[float] = None
+    mapping: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

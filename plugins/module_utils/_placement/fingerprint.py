@@ -87,6 +87,7 @@ def _domain(domain: Domain) -> list[t.Any]:
         # Paused or running moves the same way; whether it runs at all decides if it moves.
         domain.active,
         [domain.virt_type, domain.arch, domain.machine, domain.cpu.mode, domain.cpu.model, domain.firmware.type],
+        [domain.boot_cpu.mode, domain.boot_cpu.model, domain.managed_save, domain.persistent],
         [memory_needed(domain), domain.vcpus, domain.hugepages],
         [[getattr(disk, name) for name in _DISK_FACTS] for disk in domain.disks],
         [[nic.type, nic.source] for nic in domain.nics],

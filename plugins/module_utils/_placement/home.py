@@ -41,6 +41,8 @@ def plan_home(ticket: Plan, facts: t.Sequence[HostFacts], options: PlanOptions) 
         return _nothing(ticket, facts, staying)
     wanted = tuple(sorted(uuid for uuids in away.values() for uuid in uuids))
     planned = plan(facts, dataclasses.replace(options, sources=tuple(sorted(away)), selected=wanted))
+    # Of those that others say stay, only the ticket's own matter.
+    staying += [one for one in planned.staying if one.uuid in wanted and one.source in away]
     return dataclasses.replace(planned, staying=tuple(staying))
 
 
@@ -55,16 +57,14 @@ class _At:
 def _where(move: PlannedMove, facts: t.Sequence[HostFacts]) -> _At:
     found = {one.name: domain.active for one in facts for domain in one.domains if domain.uuid == move.uuid}
     active = [name for name, is_active in found.items() if is_active]
-    if active and active != [move.destination]:
-        return _At(host=next(name for name in active if name != move.destination))
-    if active:
+    if not found:
+        return _stays(move, move.source, "GONE", "It is gone: none of the hosts knows it any more.")
+    if not active and move.destination in found:
+        return _stays(move, move.destination, "HOME", f"It is home, and shut off on {move.destination}.")
+    if active == [move.destination]:
         return _stays(move, move.destination, "HOME", "It is home.")
-    if found:
-        host = move.destination if move.destination in found else next(iter(found))
-        return _stays(
-            move, host, "SHUTOFF", f"It is shut off on {host}; moving a domain that does not run is not possible yet."
-        )
-    return _stays(move, move.source, "GONE", "It is gone: none of the hosts knows it any more.")
+    # Where it runs counts; of several places where it does not, the first, and the planner says what is wrong with that.
+    return _At(host=next(name for name in active or sorted(found) if name != move.destination))
 
 
 def _stays(move: PlannedMove, host: str, code: str, reason: str) -> _At:

@@ -7,16 +7,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import PlannedMove
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.estimates import estimate
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.problem import Fitting, Item, Problem
 
-#: Seconds that any live move takes besides its transfer: starting QEMU there, switching, verifying.
-FIXED_SECONDS = 3.0
 #: Names that mean something to Ansible, so that no move may have them.
 _RESERVED = ("localhost", "127.0.0.1", "::1", "all", "ungrouped")
 #: Characters that make a pattern or an address of an inventory host's name.
@@ -44,9 +43,9 @@ Row = tuple[Item, str, Fitting]
 
 def _ordered(rows: list[Row], order: str) -> list[Row]:
     keys: dict[str, t.Callable[[Row], tuple[t.Any, ...]]] = {
-        "memory": lambda row: (-row[0].domain.memory, row[0].key),
+        "memory": lambda row: (-_memory_sent(row[0], row[2]), row[0].key),
         "disk": lambda row: (-row[2].copy_bytes, row[0].key),
-        "small": lambda row: (row[2].copy_bytes + row[0].domain.memory, row[0].key),
+        "small": lambda row: (row[2].copy_bytes + _memory_sent(row[0], row[2]), row[0].key),
         "name": lambda row: row[0].key,
     }
     rows = sorted(rows, key=keys[order])
@@ -71,13 +70,19 @@ _ORDER_REASONS = {
 
 
 def _move(index: int, name: str, item: Item, destination: str, fitting: Fitting, options: PlanOptions) -> PlannedMove:
-    domain = item.domain
-    amount = fitting.copy_bytes + domain.memory
-    reason = (
-        f"{fitting.choice.method}: {fitting.choice.reason}; {destination} has room for "
-        f"{format_bytes(domain.memory)} of "
-        f"memory and {domain.vcpus} virtual CPU(s); {_ORDER_REASONS[options.order]}"
+    domain, method = item.domain, fitting.choice.method
+    memory = _memory_sent(item, fitting)
+    expected = estimate(
+        method,
+        runs=domain.active,
+        disk_bytes=fitting.copy_bytes,
+        memory_bytes=memory,
+        link_rate=options.link_rate,
     )
+    room = (
+        f"{format_bytes(domain.memory)} of memory and {domain.vcpus} virtual CPU(s)" if domain.active else "its disks"
+    )
+    reason = f"{method}: {fitting.choice.reason}; {destination} has room for {room}; {_ORDER_REASONS[options.order]}"
     return PlannedMove(
         id=name,
         order=index,
@@ -85,13 +90,21 @@ def _move(index: int, name: str, item: Item, destination: str, fitting: Fitting,
         uuid=domain.uuid,
         source=item.source.name,
         destination=destination,
-        method=fitting.choice.method,
+        method=method,
         reason=reason,
         disk_bytes=fitting.copy_bytes,
-        memory_bytes=domain.memory,
-        seconds=round(FIXED_SECONDS + amount / options.link_rate, 1),
+        memory_bytes=memory,
+        seconds=expected.seconds,
         warnings=fitting.warnings,
+        runs=domain.active,
+        may_stop=domain.active and method in STOPPED_METHODS,
+        stop_seconds=expected.stopped,
     )
+
+
+def _memory_sent(item: Item, fitting: Fitting) -> int:
+    """A guest that boots anew takes no memory along."""
+    return 0 if fitting.choice.method in STOPPED_METHODS else item.domain.memory
 
 
 def _identifiers(items: t.Sequence[Item], host_names: t.Collection[str]) -> list[str]:
@@ -105,8 +118,3 @@ def _identifiers(items: t.Sequence[Item], host_names: t.Collection[str]) -> list
         ids.append(free[0] if free else choices[-1])
         taken.add(ids[-1])
     return ids
-
-
-def with_warnings(move: PlannedMove, warnings: t.Sequence[str]) -> PlannedMove:
-    """``move`` with more warnings."""
-    return dataclasses.replace(move, warnings=(*move.warnings, *warnings)) if warnings else move

@@ -17,6 +17,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Hos
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import default_reserve
 
 ORDERS = ("memory", "disk", "small", "name")
+#: What becomes of domains that are shut off.
+MOVE, STAY = "move", "stay"
+SHUT_OFF = (MOVE, STAY)
 _AMOUNT = re.compile(r"^(\d+(?:\.\d+)?)\s*(%|KiB|MiB|GiB)?$")
 _UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
 
@@ -59,7 +62,9 @@ class Reserve:
 class PlanOptions:
     """``sources`` are to be emptied; ``destinations``, if empty, are all other hosts. ``selected`` holds the UUIDs of the
     domains that shall move, None for all. ``link_rate`` is bytes per second, for estimates alone. ``accept`` holds codes of
-    findings that the user accepts. ``homes`` names the one host that may take a domain, by its UUID; others go anywhere."""
+    findings that the user accepts. ``homes`` names the one host that may take a domain, by its UUID; others go anywhere.
+    ``may_stop`` holds the UUIDs of running domains that may be stopped where no live method works, ``max_stop`` for how many
+    seconds (0 for no limit); ``shut_off`` says whether domains that do not run move."""
 
     sources: tuple[str, ...]
     destinations: tuple[str, ...] = ()
@@ -73,3 +78,6 @@ class PlanOptions:
     order: str = "memory"
     accept: tuple[str, ...] = ()
     homes: dict[str, str] = dataclasses.field(default_factory=dict)
+    shut_off: str = MOVE
+    may_stop: tuple[str, ...] = ()
+    max_stop: float = 0.0

@@ -23,14 +23,15 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import memory_needed
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.fingerprint import parts_of, whole
-from ansible_collections.virtops.kvm.plugins.module_utils._placement.moves import ordered_moves, with_warnings
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.matcher import Matcher
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.moves import ordered_moves
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.policy import live_alone, why_stay
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.problem import (
     NAME_GROUP,
     Bin,
     Fitting,
     Item,
-    Matcher,
     Problem,
     groups_of,
     make_bin,
@@ -87,30 +88,42 @@ def fleet_of(facts: t.Sequence[HostFacts], options: PlanOptions) -> Fleet:
 def plan(facts: t.Sequence[HostFacts], options: PlanOptions) -> Plan:
     """The plan that empties ``options.sources``."""
     fleet = fleet_of(facts, options)
-    items, staying = _who_moves(fleet, options)
+    items, staying = _who_moves(fleet, facts, options)
     bins = [make_bin(one, options) for one in fleet.destinations]
     matcher = Matcher(options)
-    movable, blocked, notes = _leave_at_all(items, matcher, fleet, facts)
-    problem = Problem(movable, bins, [[_fitting(matcher, item, bin_, options) for bin_ in bins] for item in movable])
-    assignment = solve(problem)
+    movable, blocked = _leave_at_all(items, matcher, fleet)
+    fittings = [[_fitting(matcher, item, bin_, options) for bin_ in bins] for item in movable]
+    problem, assignment = _solved(movable, bins, fittings)
     state = State(problem)
     for item, where in assignment.items():
         state.put(item, where)
     blocked += [_no_place(problem, state, item) for item in range(len(movable)) if item not in assignment]
-    moves = ordered_moves(problem, assignment, options, [one.name for one in facts])
+    _warn_of_starts(problem, state)
     parts = parts_of(options, fleet.sources, fleet.destinations)
     return Plan(
         version=PLAN_VERSION,
         fingerprint=whole(parts),
         sources=tuple(one.name for one in fleet.sources),
         destinations=tuple(one.name for one in fleet.destinations),
-        moves=tuple(with_warnings(move, notes.get((move.source, move.uuid), ())) for move in moves),
+        moves=ordered_moves(problem, assignment, options, [one.name for one in facts]),
         blocked=tuple(sorted(blocked, key=lambda one: (one.domain, one.source))),
         staying=tuple(sorted(staying, key=lambda one: (one.domain, one.source))),
         before=tuple(_placement(one, one.domains) for one in (*fleet.sources, *fleet.destinations)),
         after=_after(fleet, moves_to(problem, assignment)),
         options={**to_data(options), "parts": parts},
     )
+
+
+def _solved(items: list[Item], bins: list[Bin], fittings: list[list[Fitting]]) -> tuple[Problem, dict[int, int]]:
+    """The assignment, and the problem that it solves: a guest that some host takes live is stopped only if that has no room left."""
+    problem = Problem(items, bins, [live_alone(row) for row in fittings])
+    assignment = solve(problem)
+    second = {item for item, row in enumerate(fittings) if item not in assignment and problem.fittings[item] != row}
+    if not second:
+        return problem, assignment
+    rows = [row if item in second else problem.fittings[item] for item, row in enumerate(fittings)]
+    problem = Problem(items, bins, rows)
+    return problem, solve(problem)
 
 
 def _fitting(matcher: Matcher, item: Item, bin_: Bin, options: PlanOptions) -> Fitting:
@@ -122,58 +135,58 @@ def _fitting(matcher: Matcher, item: Item, bin_: Bin, options: PlanOptions) -> F
     return dataclasses.replace(fitting, reasons=(f"Its home is {home}.", *fitting.reasons))
 
 
-def _who_moves(fleet: Fleet, options: PlanOptions) -> tuple[list[Item], list[Staying]]:
+def _who_moves(fleet: Fleet, facts: t.Sequence[HostFacts], options: PlanOptions) -> tuple[list[Item], list[Staying]]:
+    runs_on = {domain.uuid: one.name for one in facts for domain in one.domains if domain.active}
     items, staying = [], []
-    for facts in fleet.sources:
-        for domain in sorted(facts.domains, key=lambda one: (one.name, one.uuid)):
-            code, reason = _why_stay(domain, options)
+    for one in fleet.sources:
+        for domain in sorted(one.domains, key=lambda domain: (domain.name, domain.uuid)):
+            code, reason = why_stay(domain, options)
+            if not code and not domain.active and domain.uuid in runs_on:
+                code = "RUNS_ELSEWHERE"
+                reason = (
+                    f"It runs on {runs_on[domain.uuid]}; what is here is an old definition, which can be undefined."
+                )
             if code:
-                staying.append(Staying(domain.name, domain.uuid, facts.name, code, reason))
+                staying.append(Staying(domain.name, domain.uuid, one.name, code, reason))
             else:
-                items.append(Item(domain, facts, groups_of(domain.name, options.anti_affinity)))
+                may_stop = domain.active and domain.uuid in options.may_stop
+                items.append(Item(domain, one, groups_of(domain.name, options.anti_affinity), may_stop))
     return items, staying
 
 
-def _why_stay(domain: Domain, options: PlanOptions) -> tuple[str, str]:
-    if domain.name in options.exclude or domain.uuid in options.exclude:
-        return "EXCLUDED", "It is excluded by option exclude."
-    if options.selected is not None and domain.uuid not in options.selected:
-        return "NOT_SELECTED", "Option select does not choose it."
-    if not domain.active:
-        return (
-            "SHUTOFF",
-            f"It is {domain.state}; moving a domain that does not run is not possible yet, so it stays as it is.",
-        )
-    return "", ""
-
-
-Notes = dict[tuple[str, str], list[str]]
-
-
-def _leave_at_all(
-    items: list[Item], matcher: Matcher, fleet: Fleet, facts: t.Sequence[HostFacts]
-) -> tuple[list[Item], list[Blocked], Notes]:
-    """Items that can leave their host, those that cannot, and what to know of the former wherever they go."""
-    sources = {one.name for one in fleet.sources}
-    homes: dict[str, list[str]] = {}
-    for one in facts:
-        if one.name in sources:
-            for domain in one.domains:
-                if domain.active:
-                    homes.setdefault(domain.uuid, []).append(one.name)
-    movable, blocked, notes = [], [], {}
+def _leave_at_all(items: list[Item], matcher: Matcher, fleet: Fleet) -> tuple[list[Item], list[Blocked]]:
+    """Items that can leave their host, and those that cannot."""
+    homes: dict[tuple[str, bool], list[str]] = {}
+    for one in fleet.sources:
+        for domain in one.domains:
+            homes.setdefault((domain.uuid, domain.active), []).append(one.name)
+    movable, blocked = [], []
     for item in items:
-        reasons, warnings = matcher.anywhere(item)
-        if len(homes[item.domain.uuid]) > 1:
-            reasons.append(
-                f"It runs on {' and '.join(sorted(homes[item.domain.uuid]))} at once: stop the wrong copy first."
-            )
+        released, reasons = matcher.released(item)
+        copies = sorted(homes[(item.domain.uuid, item.domain.active)])
+        if len(copies) > 1 and item.domain.active:
+            reasons = [*reasons, f"It runs on {' and '.join(copies)} at once: stop the wrong copy first."]
+        elif len(copies) > 1:
+            reasons = [*reasons, f"It is defined on {' and '.join(copies)}: undefine the wrong copy first."]
         if reasons:
             blocked.append(Blocked(item.domain.name, item.domain.uuid, item.source.name, {ANY_HOST: tuple(reasons)}))
         else:
-            movable.append(item)
-            notes[(item.source.name, item.domain.uuid)] = warnings
-    return movable, blocked, notes
+            movable.append(released)
+    return movable, blocked
+
+
+def _warn_of_starts(problem: Problem, state: State) -> None:
+    """Add a warning to what is shut off and could not be started where it goes, once all that runs is there."""
+    for item, where in state.bin_of.items():
+        fitting = problem.fittings[item][where]
+        short = [
+            shortage(resource, amount, state.free[where][resource])
+            for resource, amount in fitting.dormant.items()
+            if amount > state.free[where][resource]
+        ]
+        if short:
+            warning = f"As things are it cannot be started there: {' '.join(short)}"
+            problem.fittings[item][where] = dataclasses.replace(fitting, warnings=(*fitting.warnings, warning))
 
 
 def _no_place(problem: Problem, state: State, index: int) -> Blocked:

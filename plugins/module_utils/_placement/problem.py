@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
-"""The placement problem: items (domains that have to move), bins (hosts that may take them), and which item fits where.
+"""The placement problem: items (domains that have to move) and bins (hosts that may take them).
 
-What can be said without knowing where the other items go is said here; capacity that items compete for is left to ``solve``.
+Which item fits where is said in ``matcher``; capacity that items compete for is left to ``solve``.
 """
 
 from __future__ import annotations
@@ -14,64 +14,30 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
-from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
-from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import ANYWHERE, THERE, Fit, Pair, fit_identity
-from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice, choose_method, folder_of
-from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import (
-    Namesake,
-    same_name_findings,
-    same_uuid_findings,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts
-from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import (
-    TO_DESTINATION,
-    TO_SOURCE,
-    probes_of,
-    reach_findings,
-)
-from ansible_collections.virtops.kvm.plugins.module_utils._model.room import (
-    Need,
-    hugepages_free,
-    memory_available,
-    memory_needed,
-    needs_of,
-    store_of,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._model.room import memory_available, memory_needed, store_of
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 
 #: A resource that items compete for: its kind, and what of that kind (a huge page size, the storage behind a pool).
 Resource = tuple[str, str]
 MEMORY: Resource = ("memory", "")
 VCPUS: Resource = ("vcpus", "")
-#: Predicates whose answer is the same for hosts that are equal in all of _KIND.
-_BY_KIND: tuple[Fit, ...] = tuple(fit for fit in THERE if fit is not fit_identity)
-_KIND = (
-    "arch",
-    "virt_types",
-    "machines",
-    "firmwares",
-    "cpu_model",
-    "cpu_vendor",
-    "cpu_models",
-    "networks",
-    "bridges",
-    "qemu_version",
-    "libvirt_version",
-)
 #: Marks the groups that come from domains of one name.
 NAME_GROUP = "name "
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One domain that has to move. ``groups`` are its anti-affinity groups: no two of a group share a host."""
+    """One domain that has to move. ``groups`` are its anti-affinity groups: no two of a group share a host. ``may_stop`` tells
+    that it may be stopped where no live method works; ``tied`` is what keeps it from leaving live for any host at all."""
 
     domain: Domain
     source: HostFacts
     groups: tuple[str, ...] = ()
+    may_stop: bool = False
+    tied: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -98,13 +64,17 @@ class Bin:
 
 @dataclasses.dataclass(frozen=True)
 class Fitting:
-    """One item on one bin, as far as the bin is otherwise left as it is: what it takes there, or why it cannot go."""
+    """One item on one bin, as far as the bin is otherwise left as it is: what it takes there, or why it cannot go. ``dormant``
+    is what a domain that is shut off takes only once it is started: it decides nothing but which of the hosts is best. ``stops``
+    tells that a running guest is stopped on its way there."""
 
     choice: Choice
     demand: dict[Resource, float] = dataclasses.field(default_factory=dict)
+    dormant: dict[Resource, float] = dataclasses.field(default_factory=dict)
     copy_bytes: int = 0
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    stops: bool = False
 
 
 @dataclasses.dataclass
@@ -144,131 +114,6 @@ def make_bin(facts: HostFacts, options: PlanOptions) -> Bin:
     return Bin(facts, free, {MEMORY: held, VCPUS: vcpus}, size, taken)
 
 
-class Matcher:
-    """Answers how items fit on bins; keeps what it would otherwise work out again for every pair."""
-
-    def __init__(self, options: PlanOptions) -> None:
-        self._options = options
-        self._namesakes: dict[str, tuple[dict[str, Domain], dict[str, Domain]]] = {}
-        self._kinds: dict[str, str] = {}
-        self._storage: dict[str, dict[str, str | None]] = {}
-        self._folders: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._choices: dict[tuple[tuple[str, str], tuple[str | None, ...]], Choice] = {}
-        self._by_kind: dict[tuple[tuple[str, str], str], tuple[list[str], list[str]]] = {}
-        self._needs: dict[tuple[tuple[str, str], tuple[str, ...]], tuple[Need, ...]] = {}
-
-    def anywhere(self, item: Item) -> tuple[list[str], list[str]]:
-        """What keeps the domain from leaving for any host at all, and what to know of it wherever it goes."""
-        return self._judge(_pair(item, item.source), ANYWHERE)
-
-    def fitting(self, item: Item, bin_: Bin) -> Fitting:
-        """How ``item`` fits on ``bin_``."""
-        pair = _pair(item, bin_.facts)
-        choice = self._choice(item, bin_)
-        found = [*fit_identity(pair), *self._namesake_findings(pair, bin_), *_reach(pair)]
-        if choice.finding is not None:
-            found.append(choice.finding)
-        demand, short, copy_bytes = self._demand(item, bin_, choice)
-        alike_reasons, alike_warnings = self._alike(item, bin_, pair)
-        reasons = [*self._sentences(pair, found, BLOCKER), *alike_reasons, *short]
-        reasons += [
-            f"A member of its anti-affinity group ({group}) runs there." for group in item.groups if group in bin_.taken
-        ]
-        warnings = [*self._sentences(pair, found, WARNING), *alike_warnings, *_devices(item.domain, choice)]
-        return Fitting(choice, demand, copy_bytes, tuple(reasons), tuple(warnings))
-
-    def _choice(self, item: Item, bin_: Bin) -> Choice:
-        """The method, worked out once for all hosts that have the same storage where the item's disks are."""
-        if bin_.name not in self._storage:
-            self._storage[bin_.name] = {
-                (pool.path or "").rstrip("/"): pool.filesystem
-                for pool in reversed(bin_.facts.host.pools)
-                if pool.active
-            }
-        if item.key not in self._folders:
-            sources = {disk.source for disk in item.domain.disks if disk.source}
-            self._folders[item.key] = tuple(sorted({folder_of(source).rstrip("/") for source in sources}))
-        storage = self._storage[bin_.name]
-        key = (item.key, tuple(storage.get(folder) for folder in self._folders[item.key]))
-        if key not in self._choices:
-            self._choices[key] = choose_method(item.domain, bin_.facts.host, self._options.method)
-        return self._choices[key]
-
-    def _alike(self, item: Item, bin_: Bin, pair: Pair) -> tuple[list[str], list[str]]:
-        """What hosts with the same hardware, software and networks have in common: worked out once for all of them."""
-        if bin_.name not in self._kinds:
-            self._kinds[bin_.name] = repr([getattr(bin_.facts.host, name) for name in _KIND])
-        key = (item.key, self._kinds[bin_.name])
-        if key not in self._by_kind:
-            self._by_kind[key] = self._judge(pair, _BY_KIND)
-        return self._by_kind[key]
-
-    def _judge(self, pair: Pair, fits: t.Sequence[Fit]) -> tuple[list[str], list[str]]:
-        found = [finding for fit in fits for finding in fit(pair)]
-        return self._sentences(pair, found, BLOCKER), self._sentences(pair, found, WARNING)
-
-    def _sentences(self, pair: Pair, findings: t.Iterable[Finding], severity: str) -> list[str]:
-        """The messages of one severity, without the beginning that names domain and hosts."""
-        sentences = []
-        for finding in findings:
-            accepted = finding.override == ACCEPT and finding.code in self._options.accept
-            if (WARNING if accepted else finding.severity) == severity:
-                sentences.append(_short(pair, finding.message))
-        return sentences
-
-    def _namesake_findings(self, pair: Pair, bin_: Bin) -> list[Finding]:
-        if bin_.name not in self._namesakes:
-            domains = bin_.facts.domains
-            self._namesakes[bin_.name] = ({one.uuid: one for one in domains}, {one.name: one for one in domains})
-        by_uuid, by_name = self._namesakes[bin_.name]
-        found: list[Finding] = []
-        for other, judge in (
-            (by_uuid.get(pair.domain.uuid), same_uuid_findings),
-            (by_name.get(pair.domain.name), same_name_findings),
-        ):
-            if other is not None:
-                found += judge(pair, Namesake(other.name, other.uuid, other.state))
-        return found
-
-    def _demand(self, item: Item, bin_: Bin, choice: Choice) -> tuple[dict[Resource, float], list[str], int]:
-        """What the item takes on this bin, and which of it the bin does not even have when nothing else goes there."""
-        domain, host = item.domain, bin_.facts.host
-        demand: dict[Resource, float] = {VCPUS: domain.vcpus}
-        reasons = []
-        if domain.hugepages:
-            size = domain.hugepage_kib or host.hugepage_default_kib
-            demand[("hugepages", str(size))] = memory_needed(domain)
-            bin_.free.setdefault(("hugepages", str(size)), hugepages_free(host, domain.hugepage_kib))
-        else:
-            demand[MEMORY] = memory_needed(domain)
-        copy_bytes = 0
-        key = (item.key, choice.copied)
-        if key not in self._needs:
-            self._needs[key] = needs_of(domain, choice.copied)
-        for need in self._needs[key]:
-            pool = host.pool_at(need.folder)
-            copy_bytes += need.allocated
-            if pool is None:
-                if "POOL_MISSING" not in self._options.accept:
-                    reasons.append(f"It has no active storage pool at {need.folder} for disk {need.target}.")
-                continue
-            store = ("disk", store_of(pool))
-            demand[store] = demand.get(store, 0) + need.allocated
-        for resource, amount in demand.items():
-            if amount > bin_.free[resource]:
-                reasons.append(shortage(resource, amount, bin_.free[resource]))
-        return demand, reasons, copy_bytes
-
-
-def _devices(domain: Domain, choice: Choice) -> list[str]:
-    """Block devices are not made by a move, and what a host has of them is not in its facts."""
-    return [
-        f"Disk {disk.target} needs a block device {disk.source} of exactly its size there."
-        for disk in domain.disks
-        if disk.target in choice.copied and disk.type == "block"
-    ]
-
-
 def shortage(resource: Resource, amount: float, free: float) -> str:
     """One sentence about a resource that does not suffice."""
     kind, which = resource
@@ -276,28 +121,3 @@ def shortage(resource: Resource, amount: float, free: float) -> str:
         return f"It has {max(0, int(free))} virtual CPUs left within its overcommit, and {int(amount)} are needed."
     of = {"memory": "memory", "hugepages": f"huge pages of {which} KiB", "disk": f"disk space ({which})"}[kind]
     return f"It has {format_bytes(max(0, free))} of {of} left, and {format_bytes(amount)} are needed."
-
-
-def _pair(item: Item, destination: HostFacts) -> Pair:
-    return Pair(item.domain, item.source.host, destination.host, item.source.name, destination.name)
-
-
-def _short(pair: Pair, message: str) -> str:
-    for prefix in (f"{pair.move}: ", f"{pair.about}: "):
-        if message.startswith(prefix):
-            rest = message[len(prefix) :]
-            return rest[:1].upper() + rest[1:]
-    return message
-
-
-def _reach(pair: Pair) -> t.Iterator[Finding]:
-    """What the surveys of both hosts say about the ways between them."""
-    source, destination = pair.source, pair.destination
-    if source.reachability or destination.reachability:
-        there = probes_of(source.reachability, _known_as(pair.destination_name, destination), TO_DESTINATION)
-        back = probes_of(destination.reachability, _known_as(pair.source_name, source), TO_SOURCE)
-        yield from reach_findings(pair, (*there, *back))
-
-
-def _known_as(name: str, host: Host) -> tuple[str, ...]:
-    return (name, host.endpoint.address) if host.endpoint.address else (name,)

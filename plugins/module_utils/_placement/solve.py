@@ -63,8 +63,10 @@ class State:
 
     def _change(self, item: int, where: int, sign: int) -> None:
         free, used, held = self.free[where], self.used[where], self.groups[where]
-        for resource, amount in self.problem.fittings[item][where].demand.items():
+        fitting = self.problem.fittings[item][where]
+        for resource, amount in fitting.demand.items():
             free[resource] -= sign * amount
+        for resource, amount in (*fitting.demand.items(), *fitting.dormant.items()):
             if resource in used:
                 used[resource] += sign * amount
         for group in self.problem.items[item].groups:
@@ -75,7 +77,8 @@ class State:
     def load(self, where: int, item: int | None = None) -> float:
         """How full the bin is (its fullest of memory and vCPUs), with ``item`` on top. Rests on lasting facts alone."""
         size, used = self.problem.bins[where].size, self.used[where]
-        demand = self.problem.fittings[item][where].demand if item is not None else {}
+        fitting = self.problem.fittings[item][where] if item is not None else None
+        demand = {**fitting.demand, **fitting.dormant} if fitting else {}
         return max((used[key] + demand.get(key, 0)) / size[key] for key in (MEMORY, VCPUS))
 
 
@@ -149,7 +152,7 @@ def _part(problem: Problem, item: int, where: int) -> float:
 def _worst_fit(state: State, item: int, where: int) -> float:
     """The emptiest bin, unless a slightly fuller one spares copying disks or has no warning."""
     fitting = state.problem.fittings[item][where]
-    drawbacks = bool(fitting.copy_bytes) + bool(fitting.warnings)
+    drawbacks = bool(fitting.copy_bytes) + bool(fitting.warnings) + fitting.stops
     return round(state.load(where, item) + _DRAWBACK * drawbacks, 9)
 
 

@@ -13,7 +13,8 @@ import unicodedata
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes, format_seconds
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Blocked, Plan, PlannedMove
 
-_HEADER = ("#", "VM", "from -> to", "method", "disk", "memory", "est.", "reason")
+_HEADER = ("#", "VM", "from -> to", "method", "disk", "memory", "est.", "stopped", "reason")
+_STOPPED = _HEADER.index("stopped")
 #: More hosts than this with one and the same reason are counted, not named.
 _NAMED_HOSTS = 4
 
@@ -44,12 +45,20 @@ def _moves(moves: t.Sequence[PlannedMove]) -> list[str]:
                 f"{move.source} -> {move.destination}",
                 move.method,
                 format_bytes(move.disk_bytes) if move.disk_bytes else "-",
-                format_bytes(move.memory_bytes),
+                format_bytes(move.memory_bytes) if move.memory_bytes else "-",
                 format_seconds(move.seconds),
+                _stopped(move),
                 _why(move),
             )
         )
+    if all(move.stop_seconds is None for move in moves):
+        rows = [(*row[:_STOPPED], *row[_STOPPED + 1 :]) for row in rows]
     return ["  ".join(cells).rstrip() for cells in _padded(rows)]
+
+
+def _stopped(move: PlannedMove) -> str:
+    """For how long it is stopped; nothing for what is shut off anyway."""
+    return "-" if move.stop_seconds is None else f"about {format_seconds(move.stop_seconds)}"
 
 
 def _why(move: PlannedMove) -> str:

@@ -71,12 +71,14 @@ def refused(**params: t.Any) -> KvmError:
 def test_a_plan() -> None:
     result = planned()
     assert not result["changed"]
-    assert (result["moves_count"], result["blocked_count"]) == (2, 0)
-    assert {move["domain"]: move["destination"] for move in result["plan"]["moves"]} == {
-        "db01": "kvm2",
-        "web01": "kvm3",
+    assert (result["moves_count"], result["blocked_count"]) == (3, 0)
+    assert {move["domain"]: (move["destination"], move["method"]) for move in result["plan"]["moves"]} == {
+        "db01": ("kvm2", "live_block"),
+        "web01": ("kvm3", "live_block"),
+        "off": ("kvm2", "offline"),
     }
-    assert [one["code"] for one in result["plan"]["staying"]] == ["SHUTOFF"]
+    staying = planned(shut_off="stay")["plan"]["staying"]
+    assert [(one["domain"], one["code"]) for one in staying] == [("off", "SHUTOFF")]
 
 
 def test_the_table_is_aligned_also_with_wide_names() -> None:
@@ -86,8 +88,21 @@ def test_the_table_is_aligned_also_with_wide_names() -> None:
     assert lines[0].split() == ["#", "VM", "from", "->", "to", "method", "disk", "memory", "est.", "reason"]
     plain = [line for line in lines[:4] if "データ" not in line]
     assert len({line.index("kvm1 ->") for line in plain[1:]}) == 1
-    assert lines[-1] == "3 to move (6.0 GiB, about 1 min 05 s one after another), 1 staying, 0 blocked."
-    assert "Staying:" in lines
+    assert lines[-1] == "4 to move (7.0 GiB, about 1 min 20 s one after another), 0 staying, 0 blocked."
+    assert "Staying:" in planned(exclude=["off"])["table"]
+
+
+def test_who_may_be_stopped_is_chosen_by_an_expression_and_the_plan_says_for_how_long() -> None:
+    facts = fleet()
+    facts[0]["domains"][0]["snapshots"] = facts[0]["domains"][1]["snapshots"] = ["before"]
+    result = planned(facts=facts, may_stop="[?starts_with(name, 'web')]", max_stop=600, on_blocker="skip")
+    assert [one["domain"] for one in result["plan"]["blocked"]] == ["db01"]
+    assert any("may_stop" in line for line in result["table"])
+    (web,) = (move for move in result["plan"]["moves"] if move["domain"] == "web01")
+    assert (web["method"], web["runs"], web["may_stop"]) == ("offline", True, True)
+    assert "stopped" in result["table"][0]
+    assert refused(facts=facts, may_stop="[?", on_blocker="skip").details["option"] == "may_stop"
+    assert "max_stop is -1" in refused(max_stop=-1).message
 
 
 def test_blocked_domains_fail_the_task_by_default_and_say_why() -> None:
@@ -106,7 +121,7 @@ def test_blocked_domains_fail_the_task_by_default_and_say_why() -> None:
     [
         ("[?name=='web01']", ["web01"]),
         ("[?starts_with(name, 'db')].name", ["db01"]),
-        ("[?host=='kvm1'].uuid", ["db01", "web01"]),
+        ("[?host=='kvm1'].uuid", ["db01", "off", "web01"]),
         ("[?memory > `99999999999`]", []),
     ],
 )

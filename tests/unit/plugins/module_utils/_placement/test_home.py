@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_home_without_room_is_a_reason_and_no_other_host_takes_it(fleet: t.Any
 
 
 @pytest.mark.parametrize(
-    ("place", "state", "code"), [("kvm1", "running", "HOME"), ("kvm3", "shutoff", "SHUTOFF"), (None, "", "GONE")]
+    ("place", "state", "code"), [("kvm1", "running", "HOME"), ("kvm1", "shutoff", "HOME"), (None, "", "GONE")]
 )
 def test_what_need_not_or_cannot_move_is_said(fleet: t.Any, place: str | None, state: str, code: str) -> None:
     facts = [
@@ -72,3 +73,20 @@ def test_what_need_not_or_cannot_move_is_said(fleet: t.Any, place: str | None, s
     planned = plan_home(ticket(fleet, web01="kvm1"), facts, OPTIONS)
     assert planned.moves == ()
     assert [(one.domain, one.code) for one in planned.staying] == [("web01", code)]
+
+
+def test_what_is_shut_off_goes_home_offline_unless_it_shall_stay(fleet: t.Any) -> None:
+    facts = [fleet.host("kvm1"), fleet.host("kvm3", [fleet.domain("web01", state="shutoff"), fleet.domain("other")])]
+    planned = plan_home(ticket(fleet, web01="kvm1"), facts, OPTIONS)
+    assert [(move.domain, move.method, move.destination) for move in planned.moves] == [("web01", "offline", "kvm1")]
+    planned = plan_home(ticket(fleet, web01="kvm1"), facts, dataclasses.replace(OPTIONS, shut_off="stay"))
+    assert planned.moves == ()
+    assert [(one.domain, one.code) for one in planned.staying] == [("web01", "SHUTOFF")]
+
+
+def test_what_runs_is_stopped_on_its_way_home_only_where_that_is_permitted_again(fleet: t.Any) -> None:
+    facts = [fleet.host("kvm1"), fleet.host("kvm3", [fleet.domain("web01", snapshots=("before",))])]
+    planned = plan_home(ticket(fleet, web01="kvm1"), facts, OPTIONS)
+    assert [one.domain for one in planned.blocked] == ["web01"]
+    permitted = dataclasses.replace(OPTIONS, may_stop=(fleet.uuid("web01"),))
+    assert [move.method for move in plan_home(ticket(fleet, web01="kvm1"), facts, permitted).moves] == ["offline"]

@@ -41,8 +41,8 @@ def loads(facts: t.Sequence[HostFacts], result: Plan) -> dict[str, dict[str, flo
         for domain in one.domains:
             if domain.uuid in moved:
                 load = held[moved[domain.uuid]]
-                load["memory"] += domain.memory_max
-                load["vcpus"] += domain.vcpus
+                load["memory"] += domain.memory_max if domain.active else 0
+                load["vcpus"] += domain.vcpus if domain.active else 0
                 load["disk"] += sum(disk.allocated or 0 for disk in domain.disks if disk.shared is not True)
     return held
 
@@ -74,7 +74,7 @@ def test_every_domain_has_one_outcome(fleet: t.Any) -> None:
         fleet.domain("pci", host_devices=(HostDevice("pci", "0000:01:00.0"),)),
     ]
     facts = [fleet.host("kvm1", domains), fleet.host("kvm2")]
-    options = dataclasses.replace(KVM1, exclude=("kept",))
+    options = dataclasses.replace(KVM1, exclude=("kept",), shut_off="stay")
     result = plan(facts, options)
     check_valid(facts, options, result)
     assert targets(result) == {"web01": "kvm2", "paused": "kvm2"}
