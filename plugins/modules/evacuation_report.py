@@ -64,9 +64,11 @@ options:
     type: str
     default: evacuation
   kind:
-    description: Whether hosts were evacuated, or domains were brought home by a return ticket.
+    description:
+      - What the run was for. Hosts were evacuated, domains were brought home by a return ticket, or domains that somebody listed
+        were migrated.
     type: str
-    choices: [evacuate, restore]
+    choices: [evacuate, restore, migrate]
     default: evacuate
 seealso:
   - module: virtops.kvm.evacuation_plan
@@ -130,6 +132,9 @@ summary:
     longest_pause_ms:
       description: The longest pause of a guest in milliseconds; null when none was measured.
       type: int
+    longest_stop_seconds:
+      description: The longest time for which a running guest was stopped by its move; null when none was.
+      type: float
     disk_bytes:
       description: Bytes of disks that the moves processed, holes included.
       type: int
@@ -143,7 +148,7 @@ summary:
       description: From the first move's beginning to the last one's end, in seconds; null when none was measured.
       type: float
 lines:
-  description: The result for people, line by line.
+  description: The result for people, line by line; in check mode with every file that would be copied, its size, and the free space.
   returned: success
   type: list
   elements: str
@@ -197,7 +202,14 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.change import C
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Plan
 from ansible_collections.virtops.kvm.plugins.module_utils._report import markdown, page, words
-from ansible_collections.virtops.kvm.plugins.module_utils._report.build import ONLY_PLANNED, HostAfter, Report, build
+from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
+    EVACUATE,
+    KINDS,
+    ONLY_PLANNED,
+    HostAfter,
+    Report,
+    build,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._report.ticket import return_ticket
 
 FILES = {"json": "report.json", "markdown": "report.md", "html": "report.html", "ticket": "return-ticket.json"}
@@ -241,7 +253,7 @@ def argument_spec() -> dict[str, t.Any]:
         "after": {"type": "list", "elements": "dict", "options": after},
         "directory": {"type": "path"},
         "name": {"type": "str", "default": "evacuation"},
-        "kind": {"type": "str", "choices": ["evacuate", "restore"], "default": "evacuate"},
+        "kind": {"type": "str", "choices": list(KINDS), "default": EVACUATE},
     }
 
 

@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import typing as t
-import unicodedata
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core.columns import padded
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes, format_seconds
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Blocked, Plan, PlannedMove
 
@@ -26,7 +26,7 @@ def table_of(plan: Plan) -> list[str]:
         lines += [f"  warning  {move.domain}: {text}" for text in move.warnings]
     if plan.staying:
         lines += ["", "Staying:"]
-        lines += [f"  {name}  {reason}" for name, reason in _padded([(one.domain, one.reason) for one in plan.staying])]
+        lines += [f"  {name}  {reason}" for name, reason in padded([(one.domain, one.reason) for one in plan.staying])]
     if plan.blocked:
         lines += ["", "Cannot move:"]
         for one in plan.blocked:
@@ -53,7 +53,7 @@ def _moves(moves: t.Sequence[PlannedMove]) -> list[str]:
         )
     if all(move.stop_seconds is None for move in moves):
         rows = [(*row[:_STOPPED], *row[_STOPPED + 1 :]) for row in rows]
-    return ["  ".join(cells).rstrip() for cells in _padded(rows)]
+    return ["  ".join(cells).rstrip() for cells in padded(rows)]
 
 
 def _stopped(move: PlannedMove) -> str:
@@ -84,14 +84,3 @@ def _summary(plan: Plan) -> str:
         f"{len(plan.moves)} to move ({format_bytes(amount)}, about {format_seconds(seconds)} one after another), "
         f"{len(plan.staying)} staying, {len(plan.blocked)} blocked."
     )
-
-
-def _padded(rows: t.Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [tuple(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths)) for row in rows]
-
-
-def _width(text: str) -> int:
-    """Columns that ``text`` takes in a terminal."""
-    wide = sum(1 for char in text if unicodedata.east_asian_width(char) in ("W", "F"))
-    return len(text) + wide - sum(1 for char in text if unicodedata.combining(char))

@@ -24,7 +24,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
 
 REPORT_VERSION = 1
 
-#: States of an outcome. ARRIVED are those in which the domain runs on its destination.
+#: What a run is for: to empty hosts, to bring domains home, to move those that were listed.
+EVACUATE, RESTORE, MIGRATE = KINDS = ("evacuate", "restore", "migrate")
+
+#: States of an outcome. ARRIVED are those in which the domain is on its destination.
 MOVED, ALREADY_THERE, FAILED, NOT_STARTED, PLANNED = "moved", "already_there", "failed", "not_started", "planned"
 ARRIVED = (MOVED, ALREADY_THERE)
 
@@ -41,8 +44,23 @@ class HostAfter:
 
 
 @dataclasses.dataclass(frozen=True)
+class MovedFile:
+    """One file or device that a move copies: bytes of its length and of its data, and what is free where it goes (None: unknown)."""
+
+    what: str
+    source: str
+    path: str
+    size: t.Optional[int] = None
+    allocated: t.Optional[int] = None
+    free: t.Optional[int] = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of one planned move. Seconds and bytes are measured, None or 0 where nothing was."""
+    """What became of one planned move. Seconds and bytes are measured, None or 0 where nothing was.
+
+    ``stopped_seconds`` is for how long a guest that ran did not run; ``runs`` tells whether it ran at all.
+    """
 
     id: str
     order: int
@@ -64,10 +82,14 @@ class Outcome:
     source_disks_kept: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    runs: bool = True
+    stopped_seconds: t.Optional[float] = None
+    proven: int = 0
+    files: tuple[MovedFile, ...] = ()
 
     @property
     def arrived(self) -> bool:
-        """Whether the domain runs on its destination."""
+        """Whether the domain is on its destination."""
         return self.state in ARRIVED
 
 
@@ -83,6 +105,7 @@ class Summary:
     blocked: int = 0
     staying: int = 0
     longest_pause_ms: t.Optional[int] = None
+    longest_stop_seconds: t.Optional[float] = None
     disk_bytes: int = 0
     memory_bytes: int = 0
     started: t.Optional[float] = None
@@ -158,6 +181,7 @@ def summarize(outcomes: t.Sequence[Outcome], plan: Plan) -> Summary:
     """The sums over ``outcomes``."""
     states = [outcome.state for outcome in outcomes]
     pauses = [outcome.downtime_ms for outcome in outcomes if outcome.downtime_ms is not None]
+    stops = [outcome.stopped_seconds for outcome in outcomes if outcome.stopped_seconds is not None]
     begins = [outcome.started for outcome in outcomes if outcome.started]
     ends = [outcome.started + (outcome.seconds or 0.0) for outcome in outcomes if outcome.started]
     return Summary(
@@ -169,6 +193,7 @@ def summarize(outcomes: t.Sequence[Outcome], plan: Plan) -> Summary:
         blocked=len(plan.blocked),
         staying=len(plan.staying),
         longest_pause_ms=max(pauses) if pauses else None,
+        longest_stop_seconds=max(stops) if stops else None,
         disk_bytes=sum(outcome.disk_bytes for outcome in outcomes),
         memory_bytes=sum(outcome.memory_bytes for outcome in outcomes),
         started=min(begins) if begins else None,
@@ -201,6 +226,23 @@ def _outcome(move: PlannedMove, result: t.Mapping[str, t.Any], started: bool) ->
         source_disks_kept=measured.source_disks_kept if measured else (),
         warnings=_unique((*move.warnings, *(measured.warnings if measured else ()))),
         findings=tuple(from_data(Finding, finding) for finding in _findings(result, details)),
+        runs=move.runs,
+        stopped_seconds=measured.stopped_seconds if measured and move.runs else None,
+        proven=len(measured.proofs) if measured else 0,
+        files=tuple(_file(entry) for entry in result.get("files") or []),
+    )
+
+
+def _file(entry: t.Mapping[str, t.Any]) -> MovedFile:
+    """What domain_migration lists of one file."""
+    kind, target = str(entry.get("kind") or "disk"), str(entry.get("target") or "")
+    return MovedFile(
+        what=target if kind == "disk" and target else " ".join(filter(None, (target, kind))),
+        source=str(entry.get("source") or ""),
+        path=str(entry.get("path") or ""),
+        size=entry.get("size"),
+        allocated=entry.get("allocated"),
+        free=entry.get("free"),
     )
 
 
@@ -233,12 +275,12 @@ def _unique(texts: t.Iterable[str]) -> tuple[str, ...]:
 
 def _problems(plan: Plan, outcomes: t.Sequence[Outcome], after: t.Sequence[HostAfter]) -> t.Iterator[str]:
     """What the hosts say that the moves did not: a host that could not be asked, a domain left behind, two copies."""
-    active = {host.name: {domain.uuid for domain in host.domains if domain.active} for host in after}
+    known = {host.name: {domain.uuid: domain.active for domain in host.domains} for host in after}
     for source in plan.sources:
-        if outcomes and source not in active:
+        if outcomes and source not in known:
             yield f"{source} could not be read again after the moves, so it is not proven empty; look at it before you switch it off."
     for outcome in outcomes:
-        places = [name for name, uuids in active.items() if outcome.uuid in uuids]
+        places = [name for name, domains in known.items() if domains.get(outcome.uuid)]
         if len(places) > 1:
             yield (
                 f"{outcome.domain} is active on {' and '.join(places)} at the same time; "
@@ -246,8 +288,18 @@ def _problems(plan: Plan, outcomes: t.Sequence[Outcome], after: t.Sequence[HostA
             )
         elif outcome.arrived and outcome.source in places:
             yield f"{outcome.domain} is reported as moved, yet it runs on {outcome.source}."
-        elif outcome.arrived and outcome.destination in active and not places:
-            yield f"{outcome.domain} was moved to {outcome.destination} and does not run there any more; look at its log there."
+        elif outcome.arrived and outcome.destination in known and not places:
+            yield from _not_running(outcome, known)
+
+
+def _not_running(outcome: Outcome, known: t.Mapping[str, t.Mapping[str, bool]]) -> t.Iterator[str]:
+    """What is wrong with a domain that arrived and runs nowhere."""
+    if outcome.runs:
+        yield f"{outcome.domain} was moved to {outcome.destination} and does not run there any more; look at its log there."
+    elif outcome.uuid not in known[outcome.destination]:
+        yield f"{outcome.domain} was moved to {outcome.destination} and is not known there any more; look at its log there."
+    elif outcome.uuid in known.get(outcome.source, {}):
+        yield f"{outcome.domain} is reported as moved, yet it is still defined on {outcome.source}; undefine it there."
 
 
 def _status(outcomes: t.Sequence[Outcome], problems: t.Sequence[str], plan: Plan) -> str:

@@ -15,10 +15,13 @@ from ansible_collections.virtops.kvm.plugins.module_utils._report import timelin
 from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
     ARRIVED,
     COMPLETE,
+    EVACUATE,
     FAILED,
+    MIGRATE,
     NOT_STARTED,
     NOTHING_TO_DO,
     ONLY_PLANNED,
+    RESTORE,
     Report,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._report.escape import attribute, text
@@ -29,6 +32,7 @@ _BADGES = {
     NOTHING_TO_DO: ("good", "nothing to do"),
     ONLY_PLANNED: ("info", "only planned"),
 }
+_TITLES = {EVACUATE: "Evacuation", RESTORE: "Way home", MIGRATE: "Migration"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 #: More names than this are folded away.
 _FOLD = 12
@@ -59,7 +63,7 @@ def render(report: Report) -> str:
 def _header(report: Report) -> str:
     style, label = _BADGES.get(report.status, ("bad", "incomplete"))
     return (
-        f'<header><p class="kind">{"Way home" if report.kind == "restore" else "Evacuation"} · {text(report.name)}</p>'
+        f'<header><p class="kind">{_TITLES[report.kind]} · {text(report.name)}</p>'
         f'<h1>{text(words.headline(report))} <span class="badge {style}">{label}</span></h1>'
         f'<p class="story">{text(words.story(report))}</p></header>'
     )
@@ -77,9 +81,9 @@ def _tiles(report: Report) -> str:
             f"{numbers.planned if planned else f'{arrived} of {numbers.planned}'}",
             _remainder(report),
         ),
-        ("Longest pause", words.pause(numbers.longest_pause_ms), "the longest time a guest stood still"),
+        *_standstills(report),
         ("Took", words.duration(numbers.seconds), "from the first move's beginning to the last one's end"),
-        ("Disks", format_bytes(numbers.disk_bytes), "processed by the copies, holes included"),
+        ("Disks", format_bytes(numbers.disk_bytes), _copies(report)),
         ("Memory", format_bytes(numbers.memory_bytes), "sent while the guests ran"),
     ]
     items = "".join(
@@ -87,6 +91,24 @@ def _tiles(report: Report) -> str:
         for name, value, note in tiles
     )
     return f'<dl class="tiles">{items}</dl>'
+
+
+def _standstills(report: Report) -> list[tuple[str, str, str]]:
+    numbers = report.summary
+    tiles = []
+    if numbers.longest_pause_ms is not None or numbers.longest_stop_seconds is None:
+        tiles.append(
+            ("Longest pause", words.pause(numbers.longest_pause_ms), "the longest time a live guest stood still")
+        )
+    if numbers.longest_stop_seconds is not None:
+        stop = words.duration(numbers.longest_stop_seconds)
+        tiles.append(("Longest stop", stop, "the longest time from a guest's shutdown to its new start"))
+    return tiles
+
+
+def _copies(report: Report) -> str:
+    proven = sum(outcome.proven for outcome in report.outcomes)
+    return f"{words.count(proven, 'file')} proven equal" if proven else "processed by the copies, holes included"
 
 
 def _remainder(report: Report) -> str:
@@ -137,7 +159,7 @@ def _placements(report: Report) -> str:
 
 def _host(name: str, before: Placement | None, after: Placement | None, report: Report) -> str:
     old, new = set(before.domains if before else ()), set(after.domains if after else ())
-    role = "evacuated" if name in report.sources and report.kind == "evacuate" else ""
+    role = "evacuated" if name in report.sources and report.kind == EVACUATE else ""
     chips = [("gone", item) for item in sorted(old - new)] + [("came", item) for item in sorted(new - old)]
     chips += [("stays", item) for item in sorted(old & new)]
     return (

@@ -47,6 +47,7 @@ dd small{display:block;font-size:12.5px;line-height:1.4}
 .key{width:14px;height:10px;border-radius:2px;background:var(--other)}
 .k-wait{background:var(--wait)}.k-prepare{background:var(--prepare)}.k-disk{background:var(--disk)}.k-memory{background:var(--memory)}
 .k-switch{background:var(--switch)}.k-verify{background:var(--verify)}.k-release{background:var(--release)}
+.k-seed{background:var(--disk);opacity:.6}.k-stop{background:var(--bad);opacity:.7}.k-off{height:3px;background:var(--mark)}
 .k-mark{width:9px;height:9px;border-radius:1px;transform:rotate(45deg) scale(.85);background:var(--mark)}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}
@@ -67,7 +68,7 @@ svg{display:block}
 .grid{stroke:var(--line);stroke-width:1}
 .b-whole{fill:var(--other);opacity:.35}.b-failed{fill:var(--bad);opacity:.8}.b-wait{fill:var(--wait)}.b-prepare{fill:var(--prepare)}
 .b-disk{fill:var(--disk)}.b-memory{fill:var(--memory)}.b-switch{fill:var(--switch)}.b-verify{fill:var(--verify)}.b-release{fill:var(--release)}
-.b-other{fill:var(--other)}
+.b-other{fill:var(--other)}.b-seed{fill:var(--disk);opacity:.6}.b-stop{fill:var(--bad);opacity:.7}.b-off{fill:var(--mark)}
 .said{fill:var(--bad);font-size:12px;font-weight:600}
 .mark{fill:var(--mark);stroke:var(--card);stroke-width:1.5}
 .state{font-weight:600;color:var(--muted)}.s-failed,.s-not_started{color:var(--bad)}.s-already_there{color:var(--good)}.s-planned{color:var(--info)}

@@ -43,4 +43,7 @@ def _back(move: PlannedMove, outcome: Outcome) -> PlannedMove:
         method=outcome.method,
         reason=f"it came from {move.source}",
         warnings=(),
+        may_stop=False,
+        stop_seconds=None,
+        mapping={},
     )

@@ -27,11 +27,22 @@ _SHOWN = {
     "disk": ("disk", "disks"),
     "transfer": ("disk", "disks and memory"),
     "memory": ("memory", "memory"),
+    "seed": ("seed", "disks while the guest runs"),
+    "stop": ("stop", "shut down"),
     "switch": ("switch", "switch over"),
     "verify": ("verify", "verify"),
     "release": ("release", "release"),
 }
-_ORDER = ("wait", "claim", "prepare", "disk", "memory", *STAGES[2:])
+_ORDER = (
+    "wait",
+    "claim",
+    "prepare",
+    "seed",
+    "disk",
+    "memory",
+    "stop",
+    *(stage for stage in STAGES[2:] if stage != "stop"),
+)
 _HEIGHT = 34
 
 
@@ -84,6 +95,8 @@ def legend(report: Report) -> str:
                 seen.setdefault(style, label)
     if any(outcome.downtime_ms is not None for outcome in report.outcomes):
         seen["mark"] = "where the guest paused"
+    if any(outcome.stopped_seconds for outcome in report.outcomes):
+        seen["off"] = "while the guest was stopped"
     items = "".join(f'<li><span class="key k-{style}"></span>{text(label)}</li>' for style, label in seen.items())
     return f'<ul class="legend" aria-label="Colours of the timeline">{items}</ul>' if items else ""
 
@@ -97,6 +110,7 @@ def bar_of(outcome: Outcome, scale: Scale) -> str:
         begin = outcome.started - scale.begin
         parts += _segments(outcome, scale, begin)
         parts += _mark(outcome, scale, begin)
+        parts += _stop(outcome, scale, begin)
     label = f"{words.plain(outcome.domain)}: {words.STATE_WORDS[outcome.state]}, took {words.duration(words.worked(outcome))}"
     return f'<svg class="bar" width="100%" height="{_HEIGHT}" role="img" aria-label="{attribute(label)}">{"".join(parts)}</svg>'
 
@@ -121,6 +135,19 @@ def _rectangle(scale: Scale, begin: float, seconds: float, style: str, title: st
     width = max(round(scale.at(begin + seconds) - left, 3), 0.15)
     top, height = (15, 4) if style in ("wait", "whole") else (9, 16)
     return f'<rect class="b-{style}" x="{left}%" width="{width}%" y="{top}" height="{height}"><title>{text(title)}</title></rect>'
+
+
+def _stop(outcome: Outcome, scale: Scale, begin: float) -> t.Iterator[str]:
+    """A line below the bar for as long as the guest was stopped: it ran again where the switch ended."""
+    if not outcome.stopped_seconds:
+        return
+    stages = ordered_stages(outcome.stages)
+    end = sum(seconds for stage, seconds in stages if stage not in ("verify", "release")) or outcome.seconds or 0.0
+    start = max(end - outcome.stopped_seconds, 0.0)
+    left = scale.at(begin + start)
+    width = max(round(scale.at(begin + start + outcome.stopped_seconds) - left, 3), 0.15)
+    title = f"stopped {words.duration(outcome.stopped_seconds)}"
+    yield f'<rect class="b-off" x="{left}%" width="{width}%" y="27" height="3"><title>{text(title)}</title></rect>'
 
 
 def _mark(outcome: Outcome, scale: Scale, begin: float) -> t.Iterator[str]:
@@ -194,7 +221,7 @@ def _row(outcome: Outcome, scale: Scale | None, *, several_sources: bool) -> str
         f'<tr class="r-{outcome.state}"><th scope="row"><span class="name">{text(outcome.domain)}</span></th>'
         f'<td class="way">{text(way)} <span class="chip" title="{attribute(outcome.reason)}">{text(outcome.method)}</span></td>'
         f'<td class="time">{drawing}</td><td class="n">{words.duration(words.worked(outcome))}</td>'
-        f'<td class="n pause">{words.pause(outcome.downtime_ms)}</td><td class="n">{_bytes(outcome.disk_bytes)}</td>'
+        f'<td class="n pause">{words.standstill(outcome)}</td><td class="n">{_bytes(outcome.disk_bytes)}</td>'
         f'<td class="n">{_bytes(outcome.memory_bytes)}</td><td class="n">{words.rate(outcome)}</td></tr>'
     )
 

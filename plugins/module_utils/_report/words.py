@@ -11,18 +11,22 @@ import datetime
 import typing as t
 import unicodedata
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core.columns import padded
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes, format_seconds
 from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
     ALREADY_THERE,
     COMPLETE,
     FAILED,
+    MIGRATE,
     MOVED,
     NOT_STARTED,
     NOTHING_TO_DO,
     ONLY_PLANNED,
     PLANNED,
+    RESTORE,
     Outcome,
     Report,
+    Summary,
 )
 
 STATE_WORDS = {
@@ -54,6 +58,25 @@ def pause(milliseconds: int | None) -> str:
     if milliseconds is None:
         return "-"
     return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def standstill(outcome: Outcome) -> str:
+    """For how long a guest stood still: a live one paused, others were stopped; '-' for what was shut off anyway."""
+    if outcome.stopped_seconds is not None:
+        return f"stopped {duration(outcome.stopped_seconds)}"
+    return pause(outcome.downtime_ms)
+
+
+def longest_standstill(numbers: Summary) -> str:
+    """The longest pause, and the longest stop where guests were stopped."""
+    stop = numbers.longest_stop_seconds
+    parts = [
+        f"longest pause {pause(numbers.longest_pause_ms)}"
+        if numbers.longest_pause_ms is not None or stop is None
+        else "",
+        f"longest stop {duration(stop)}" if stop is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def duration(seconds: float | None) -> str:
@@ -89,7 +112,10 @@ def headline(report: Report) -> str:
         return f"Nothing to do for {sources}"
     if report.status == ONLY_PLANNED:
         return f"{count(numbers.planned, 'domain')} would leave {sources}"
-    if report.kind == "restore":
+    if report.kind == MIGRATE:
+        done = f"{count(numbers.moved + numbers.already_there, 'domain')} moved from {sources}"
+        return done if report.status == COMPLETE else f"{done}, {_unfinished(report)}"
+    if report.kind == RESTORE:
         home = joined([plain(name) for name in report.destinations])
         done = f"{count(numbers.moved + numbers.already_there, 'domain')} came home to {home}"
         return done if report.status == COMPLETE else f"{done}, {_unfinished(report)}"
@@ -135,10 +161,12 @@ def lines(report: Report) -> list[str]:
     if report.outcomes and report.status != ONLY_PLANNED:
         printed.append(
             f"moved {numbers.moved}, already there {numbers.already_there}, failed {numbers.failed}, not started "
-            f"{numbers.not_started}, cannot move {numbers.blocked}, staying {numbers.staying}; longest pause "
-            f"{pause(numbers.longest_pause_ms)}; {format_bytes(numbers.disk_bytes)} of disks and "
+            f"{numbers.not_started}, cannot move {numbers.blocked}, staying {numbers.staying}; "
+            f"{longest_standstill(numbers)}; {format_bytes(numbers.disk_bytes)} of disks and "
             f"{format_bytes(numbers.memory_bytes)} of memory"
         )
+    if report.status == ONLY_PLANNED:
+        printed += files(report)
     printed += [
         f"FAILED {plain(outcome.domain)}: {plain(outcome.message)}"
         for outcome in report.outcomes
@@ -155,6 +183,29 @@ def lines(report: Report) -> list[str]:
         for host, reasons in item.reasons.items():
             printed.append(f"cannot move {plain(item.domain)} to {plain(host)}: {plain(' '.join(reasons))}")
     return printed
+
+
+def files(report: Report) -> list[str]:
+    """Every file that would be copied, as a table with its size and the space where it goes; nothing for live moves."""
+    rows = [("domain", "file", "on the source", "size", "data", "on the destination", "free there")]
+    for outcome in report.outcomes:
+        for number, file in enumerate(outcome.files):
+            rows.append(
+                (
+                    plain(outcome.domain) if number == 0 else "",
+                    plain(file.what),
+                    plain(file.source),
+                    format_bytes(file.size),
+                    format_bytes(file.allocated),
+                    "the same path" if file.path == file.source else plain(file.path),
+                    format_bytes(file.free),
+                )
+            )
+    if len(rows) == 1:
+        return []
+    total = sum(file.allocated or 0 for outcome in report.outcomes for file in outcome.files)
+    lines = ["  ".join(cells).rstrip() for cells in padded(rows)]
+    return ["", *lines, f"{count(len(rows) - 1, 'file')}, {format_bytes(total)} of data to copy.", ""]
 
 
 def verdict(report: Report) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._report import build, ticket, words
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
 
@@ -106,12 +107,79 @@ def test_nothing_moved_gives_no_ticket() -> None:
     assert ticket.return_ticket(plan, report(plan, {"a": samples.failed()})) is None
 
 
+def off(name: str, uuid: str = "") -> Domain:
+    return Domain(name, uuid or f"uuid-{name}", "shutoff")
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "problem"),
+    [
+        ((), (off("a"),), None),
+        ((), (), "is not known there any more"),
+        ((off("a"),), (off("a"),), "still defined on kvm1"),
+    ],
+)
+def test_what_was_shut_off_has_arrived_when_it_is_defined_there_and_nowhere_else(
+    source: tuple[Domain, ...], destination: tuple[Domain, ...], problem: str | None
+) -> None:
+    hosts = [build.HostAfter("kvm1", source), build.HostAfter("kvm2", destination)]
+    plan = samples.plan(samples.move("a", runs=False, method="offline"))
+    built = report(plan, {"a": samples.moved("a", pause=None)}, hosts)
+    assert [problem in text for text in built.problems] == ([True] if problem else [])
+
+
+def test_a_guest_that_was_stopped_has_a_stop_and_no_pause() -> None:
+    result = samples.moved("a", pause=None)
+    result["move"] = {
+        **result["move"],
+        "stopped_seconds": 12.4,
+        "proofs": [{"disk": "vda", "path": "/a", "size": 1, "digest": "d"}],
+    }
+    plan = samples.plan(samples.move("a", method="offline"), samples.move("b", runs=False, method="offline"))
+    built = report(plan, {"a": result, "b": {**result, "move": {**result["move"], "domain": "b"}}})
+    assert [(outcome.stopped_seconds, outcome.proven) for outcome in built.outcomes] == [(12.4, 1), (None, 1)]
+    assert (built.summary.longest_stop_seconds, built.summary.longest_pause_ms) == (12.4, None)
+    assert [words.standstill(outcome) for outcome in built.outcomes] == ["stopped 12 s", "-"]
+    assert "longest stop 12 s" in " ".join(words.lines(built))
+
+
+def test_check_mode_shows_every_file_with_its_size_and_the_free_space() -> None:
+    gib = samples.GIB
+    files = [
+        {"kind": "disk", "target": "vda", "source": "/img/a", "path": "/img/a", "size": 10 * gib, "allocated": gib},
+        {"kind": "nvram", "target": "", "source": "/nvram/a", "path": "/other/a", "size": 4096, "allocated": 4096},
+    ]
+    files[0]["free"] = 80 * gib
+    result = {"changed": True, "outcome": "moved", "files": files}
+    built = report(samples.plan(samples.move("a", method="offline")), {"a": result}, started=False)
+    lines = words.lines(built)
+    assert [line.split("  ")[0] for line in lines if "/img/a" in line or "/nvram/a" in line] == ["a", ""]
+    assert any(
+        "10.0 GiB" in line and "1.0 GiB" in line and "80.0 GiB" in line and "the same path" in line for line in lines
+    )
+    assert any("nvram" in line and "/other/a" in line for line in lines)
+    assert "2 files, 1.0 GiB of data to copy." in lines
+    assert not any(
+        "/img/a" in line
+        for line in words.lines(report(samples.plan(samples.move("a")), {"a": {**result, **samples.moved("a")}}))
+    )
+
+
+def test_the_ticket_permits_no_stop() -> None:
+    plan = samples.plan(samples.move("a", method="offline", may_stop=True, stop_seconds=40.0))
+    back = ticket.return_ticket(plan, report(plan, {"a": samples.moved("a", method="offline")}))
+    assert back is not None
+    assert (back.moves[0].may_stop, back.moves[0].stop_seconds, back.moves[0].method) == (False, None, "offline")
+
+
 @pytest.mark.parametrize(
     ("kind", "results", "sentence"),
     [
         ("evacuate", {"a": samples.moved("a")}, "kvm1 is evacuated"),
         ("evacuate", {"a": samples.failed()}, "kvm1 is not evacuated: 1 move failed"),
         ("restore", {"a": samples.moved("a")}, "1 domain came home to kvm2 and kvm3"),
+        ("migrate", {"a": samples.moved("a")}, "1 domain moved from kvm1"),
+        ("migrate", {"a": samples.failed()}, "0 domains moved from kvm1, 1 move failed"),
     ],
 )
 def test_the_headline_says_it(kind: str, results: dict[str, t.Any], sentence: str) -> None:

@@ -130,3 +130,17 @@ def test_a_run_that_measured_nothing_still_renders(results: dict[str, t.Any]) ->
     built = build.build(samples.plan(samples.move("web01")), results, None, name="run", started=False)
     assert Outline(page.render(built)).open == []
     assert "planned" in markdown.render(built)
+
+
+def test_the_page_shows_for_how_long_a_guest_was_stopped() -> None:
+    stopped = samples.moved("a", pause=None)
+    stopped["move"].update(
+        stopped_seconds=4.0, stages={"prepare": 1.0, "seed": 3.0, "stop": 2.0, "transfer": 2.0, "switch": 1.0}
+    )
+    built = build.build(samples.plan(samples.move("a", method="seeded")), {"a": stopped}, None, name="run")
+    text = page.render(built)
+    assert "Longest stop" in text
+    assert "while the guest was stopped" in text
+    assert re.search(r'class="b-off" x="[0-9.]+%" width="[0-9.]+%"', text)
+    assert Outline(text).open == []
+    assert "stopped 4.0 s" in markdown.render(built)
