@@ -21,6 +21,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.method import (
     Choice,
     choose_method,
     folder_of,
+    may_not_stop,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import (
     Namesake,
@@ -69,26 +70,31 @@ _KIND = (
     "libvirt_version",
 )
 Sentences = tuple[list[str], list[str]]
+#: Where the image of a disk lies on the destination: from its target and its path on the source.
+Place = t.Callable[[str, str], str]
 
 
 class Matcher:
     """Answers how items fit on bins; keeps what it would otherwise work out again for every pair."""
 
-    def __init__(self, options: PlanOptions) -> None:
+    def __init__(self, options: PlanOptions, place: Place = lambda target, path: path) -> None:
         self._options = options
+        self._place = place
         self._namesakes: dict[str, tuple[dict[str, Domain], dict[str, Domain]]] = {}
         self._kinds: dict[str, str] = {}
         self._storage: dict[str, dict[str, str | None]] = {}
         self._folders: dict[tuple[str, str], tuple[str, ...]] = {}
         self._choices: dict[tuple[tuple[str, str], str, tuple[str | None, ...]], Choice] = {}
-        self._tied: dict[tuple[tuple[str, str], bool], Sentences] = {}
-        self._by_kind: dict[tuple[tuple[str, str], str, bool], Sentences] = {}
+        self._tied: dict[tuple[tuple[str, str], str], Sentences] = {}
+        self._by_kind: dict[tuple[tuple[str, str], str, str], Sentences] = {}
         self._needs: dict[tuple[tuple[str, str], tuple[str, ...]], tuple[Need, ...]] = {}
 
     def released(self, item: Item) -> tuple[Item, list[str]]:
         """The item with what ties it to its host live, and the sentences that keep it from leaving at all."""
         if not item.domain.active:
             return item, self._anywhere(item, OFFLINE)[0]
+        if self._options.method in STOPPED_METHODS:
+            return item, self._anywhere(item, self._options.method)[0]
         live = self._anywhere(item, "auto")[0]
         left = self._anywhere(item, OFFLINE)[0] if live else []
         if item.may_stop:
@@ -99,6 +105,8 @@ class Matcher:
         """How ``item`` fits on ``bin_``: live where that can be, else stopped where that helps and is permitted."""
         if not item.domain.active:
             return self._tried(item, bin_, OFFLINE)
+        if self._options.method in STOPPED_METHODS:
+            return self._stopped_as_asked(item, bin_)
         live = self._tried(item, bin_, self._options.method)
         obstacles = (*item.tied, *live.reasons)
         if not obstacles:
@@ -114,9 +122,19 @@ class Matcher:
         choice = dataclasses.replace(fitting.choice, reason=stop.reason)
         return dataclasses.replace(fitting, choice=choice, warnings=(*stop.warnings, *fitting.warnings), stops=True)
 
+    def _stopped_as_asked(self, item: Item, bin_: Bin) -> Fitting:
+        """The user asks for a stopped method, and still has to permit the stop."""
+        fitting = dataclasses.replace(self._tried(item, bin_, self._options.method), stops=True)
+        if item.may_stop:
+            return fitting
+        pair = self._pair(item, bin_)
+        refusal = may_not_stop(pair.move, item.domain, self._options.method)
+        reasons = (*fitting.reasons, f"{_short(pair, refusal.message)} {refusal.remedy}")
+        return dataclasses.replace(fitting, reasons=reasons)
+
     def _tried(self, item: Item, bin_: Bin, asked: str) -> Fitting:
         """How ``item`` fits on ``bin_`` by the method ``asked``."""
-        pair = _pair(item, bin_)
+        pair = self._pair(item, bin_)
         choice = self._choice(item, bin_, asked)
         found = [*fit_identity(pair), *self._namesake_findings(pair, bin_), *_reach(pair)]
         if choice.finding is not None:
@@ -136,9 +154,14 @@ class Matcher:
         ]
         return dataclasses.replace(fitting, reasons=tuple(reasons), warnings=tuple(warnings))
 
+    def _pair(self, item: Item, bin_: Bin) -> Pair:
+        options = self._options
+        ends = (item.source.host, bin_.facts.host, item.source.name, bin_.name)
+        return Pair(item.domain, *ends, options.networks, options.bridges)
+
     def _anywhere(self, item: Item, method: str) -> Sentences:
         """What keeps the domain from leaving for any host at all, and what to know of it wherever it goes."""
-        key = (item.key, method in STOPPED_METHODS)
+        key = (item.key, method if method in STOPPED_METHODS else "")
         if key not in self._tied:
             source = item.source
             pair = Pair(item.domain, source.host, source.host, source.name, source.name)
@@ -166,7 +189,7 @@ class Matcher:
         """What hosts with the same hardware, software and networks have in common: worked out once for all of them."""
         if bin_.name not in self._kinds:
             self._kinds[bin_.name] = repr([getattr(bin_.facts.host, name) for name in _KIND])
-        key = (item.key, self._kinds[bin_.name], method in STOPPED_METHODS)
+        key = (item.key, self._kinds[bin_.name], method if method in STOPPED_METHODS else "")
         if key not in self._by_kind:
             self._by_kind[key] = self._judge(pair, _BY_KIND, method)
         return self._by_kind[key]
@@ -209,7 +232,8 @@ class Matcher:
         copy_bytes = 0
         key = (item.key, choice.copied)
         if key not in self._needs:
-            self._needs[key] = needs_of(item.domain, choice.copied)
+            paths = {disk.target: self._place(disk.target, disk.source) for disk in item.domain.disks if disk.source}
+            self._needs[key] = needs_of(item.domain, choice.copied, paths)
         for need in self._needs[key]:
             pool = bin_.facts.host.pool_at(need.folder)
             copy_bytes += need.allocated
@@ -252,10 +276,6 @@ def _devices(domain: Domain, choice: Choice) -> list[str]:
         for disk in domain.disks
         if disk.target in choice.copied and disk.type == "block"
     ]
-
-
-def _pair(item: Item, destination: Bin) -> Pair:
-    return Pair(item.domain, item.source.host, destination.facts.host, item.source.name, destination.name)
 
 
 def _short(pair: Pair, message: str) -> str:

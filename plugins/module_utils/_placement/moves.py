@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import PlannedMove
+from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import resumes
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.estimates import estimate
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.problem import Fitting, Item, Problem
@@ -103,8 +104,9 @@ def _move(index: int, name: str, item: Item, destination: str, fitting: Fitting,
 
 
 def _memory_sent(item: Item, fitting: Fitting) -> int:
-    """A guest that boots anew takes no memory along."""
-    return 0 if fitting.choice.method in STOPPED_METHODS else item.domain.memory
+    """A guest that boots anew takes no memory along, saved memory aside."""
+    method = fitting.choice.method
+    return item.domain.memory if method not in STOPPED_METHODS or resumes(item.domain, method) else 0
 
 
 def _identifiers(items: t.Sequence[Item], host_names: t.Collection[str]) -> list[str]:

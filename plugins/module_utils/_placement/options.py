@@ -64,7 +64,8 @@ class PlanOptions:
     domains that shall move, None for all. ``link_rate`` is bytes per second, for estimates alone. ``accept`` holds codes of
     findings that the user accepts. ``homes`` names the one host that may take a domain, by its UUID; others go anywhere.
     ``may_stop`` holds the UUIDs of running domains that may be stopped where no live method works, ``max_stop`` for how many
-    seconds (0 for no limit); ``shut_off`` says whether domains that do not run move."""
+    seconds (0 for no limit); ``shut_off`` says whether domains that do not run move. ``networks`` and ``bridges`` map names on
+    the sources to names on the destinations."""
 
     sources: tuple[str, ...]
     destinations: tuple[str, ...] = ()
@@ -81,3 +82,5 @@ class PlanOptions:
     shut_off: str = MOVE
     may_stop: tuple[str, ...] = ()
     max_stop: float = 0.0
+    networks: dict[str, str] = dataclasses.field(default_factory=dict)
+    bridges: dict[str, str] = dataclasses.field(default_factory=dict)

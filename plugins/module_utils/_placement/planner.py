@@ -23,7 +23,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import memory_needed
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.fingerprint import parts_of, whole
-from ansible_collections.virtops.kvm.plugins.module_utils._placement.matcher import Matcher
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.matcher import Matcher, Place
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.moves import ordered_moves
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.policy import live_alone, why_stay
@@ -85,12 +85,12 @@ def fleet_of(facts: t.Sequence[HostFacts], options: PlanOptions) -> Fleet:
     )
 
 
-def plan(facts: t.Sequence[HostFacts], options: PlanOptions) -> Plan:
-    """The plan that empties ``options.sources``."""
+def plan(facts: t.Sequence[HostFacts], options: PlanOptions, place: Place | None = None) -> Plan:
+    """The plan that empties ``options.sources``; ``place`` says where images lie on a destination, by default where they are."""
     fleet = fleet_of(facts, options)
     items, staying = _who_moves(fleet, facts, options)
     bins = [make_bin(one, options) for one in fleet.destinations]
-    matcher = Matcher(options)
+    matcher = Matcher(options, place) if place else Matcher(options)
     movable, blocked = _leave_at_all(items, matcher, fleet)
     fittings = [[_fitting(matcher, item, bin_, options) for bin_ in bins] for item in movable]
     problem, assignment = _solved(movable, bins, fittings)

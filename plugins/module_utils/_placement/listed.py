@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""Moves of the domains that a user lists, to one destination: who is meant, and the planner's answer for them. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts, Plan, PlannedMove, Staying
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.matcher import Place
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner import plan
+
+#: Kinds of a mapping that name what a domain has: its disks by target, its networks and bridges.
+_NAMING = ("disks", "networks", "bridges")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """UUIDs of the domains that shall move, and those that are listed and need not."""
+
+    uuids: tuple[str, ...]
+    staying: tuple[Staying, ...] = ()
+
+
+def find(names: t.Sequence[str], selected: t.Collection[str], facts: t.Sequence[HostFacts], destination: str) -> Wanted:
+    """The domains that ``names`` (names or UUIDs) and ``selected`` (UUIDs) mean. Raises KvmError DOMAIN_NOT_FOUND."""
+    sources = [one for one in facts if one.name != destination]
+    there = [domain for one in facts if one.name == destination for domain in one.domains]
+    uuids, staying = set(selected), {}
+    for name in names:
+        here = {domain.uuid for one in sources for domain in one.domains if name in (domain.name, domain.uuid)}
+        arrived = [domain for domain in there if name in (domain.name, domain.uuid)]
+        if not here and not arrived:
+            raise _not_found(name, sources)
+        uuids |= here
+        for domain in arrived:
+            if domain.uuid not in here:
+                staying[domain.uuid] = _already(domain, destination)
+    for domain in there:
+        if domain.uuid in uuids and domain.active:
+            # Where it runs is where it is; a definition that a source still has of it is an old one.
+            uuids.discard(domain.uuid)
+            staying[domain.uuid] = _already(domain, destination)
+    return Wanted(tuple(sorted(uuids)), tuple(sorted(staying.values(), key=lambda one: one.domain)))
+
+
+def _already(domain: Domain, destination: str) -> Staying:
+    return Staying(
+        domain.name, domain.uuid, destination, "ALREADY_THERE", f"It is {domain.state} on {destination} already."
+    )
+
+
+def _not_found(name: str, sources: t.Sequence[HostFacts]) -> KvmError:
+    known = sorted({domain.name for one in sources for domain in one.domains})
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(repr(other) for other in near)}?" if near else "look at the list of domains."
+    hosts = ", ".join(one.name for one in sources)
+    return KvmError(
+        "DOMAIN_NOT_FOUND", f"There is no domain '{name}' on {hosts}; {hint}", domain=name, close_matches=near
+    )
+
+
+def plan_listed(
+    facts: t.Sequence[HostFacts],
+    wanted: Wanted,
+    options: PlanOptions,
+    mapping: t.Mapping[str, t.Any],
+    place: Place | None = None,
+) -> Plan:
+    """The plan for ``wanted``; each move carries what of the user's ``mapping`` concerns it."""
+    moving = [
+        domain for one in facts if one.name in options.sources for domain in one.domains if domain.uuid in wanted.uuids
+    ]
+    _check_mapping(mapping, moving)
+    options = dataclasses.replace(options, selected=wanted.uuids)
+    planned = plan(facts, options, place)
+    domains = {domain.uuid: domain for domain in moving}
+    staying = [*wanted.staying, *(one for one in planned.staying if one.uuid in wanted.uuids)]
+    return dataclasses.replace(
+        planned,
+        moves=tuple(_mapped(move, mapping, domains[move.uuid]) for move in planned.moves),
+        staying=tuple(sorted(staying, key=lambda one: (one.domain, one.source))),
+    )
+
+
+def _mapped(move: PlannedMove, mapping: t.Mapping[str, t.Any], domain: Domain) -> PlannedMove:
+    """A move refuses a mapping that names what its domain does not have; for several domains each gets its own part."""
+    own = _names(domain)
+    part = {
+        key: {name: new for name, new in value.items() if name in own[key]} if key in _NAMING else value
+        for key, value in mapping.items()
+    }
+    return dataclasses.replace(move, mapping={key: value for key, value in part.items() if value})
+
+
+def _names(domain: Domain) -> dict[str, set[str]]:
+    return {
+        "disks": {disk.target for disk in domain.disks},
+        "networks": {nic.source for nic in domain.nics if nic.type == "network" and nic.source},
+        "bridges": {nic.source for nic in domain.nics if nic.type == "bridge" and nic.source},
+    }
+
+
+def _check_mapping(mapping: t.Mapping[str, t.Any], domains: t.Sequence[Domain]) -> None:
+    """Raises InputError for what would be in vain, or would give one path to two domains."""
+    for key in _NAMING:
+        for name in mapping.get(key) or {}:
+            having = [domain.name for domain in domains if name in _names(domain)[key]]
+            if domains and not having:
+                raise InputError(
+                    "mapping", f"The mapping of '{name}' in '{key}' concerns none of the domains that move.", key=key
+                )
+            if key == "disks" and len(having) > 1:
+                raise InputError(
+                    "mapping",
+                    f"The mapping gives one path to disk {name} of {' and '.join(having)}; map path prefixes (paths), or move "
+                    "them one at a time.",
+                    key=key,
+                )
