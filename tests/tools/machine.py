@@ -119,13 +119,13 @@ sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *words], check=
 '''
 
 
-def need_pip_bootstrap(ansible_test: pathlib.Path) -> None:
-    """Put the stand-in where this ansible-test (its package directory) looks for get-pip, unless there is one."""
+def need_pip_bootstrap(ansible_test: pathlib.Path, home: pathlib.Path) -> None:
+    """Put the stand-in where this ansible-test (its package directory) looks for get-pip below ``home``, unless there is one."""
     source = (ansible_test / "_internal" / "python_requirements.py").read_text(encoding="utf-8")
     defaults = re.search(r"default_packages = dict\(\s*pip='([0-9.]+)'", source)
     if defaults is None:
         raise Refusal("This ansible-test names its pip in an unknown way; tests/tools/machine.py must learn it.")
-    path = pathlib.Path.home() / ".ansible" / "test" / "cache" / f"get_pip_{defaults.group(1).replace('.', '_')}.py"
+    path = home / ".ansible" / "test" / "cache" / f"get_pip_{defaults.group(1).replace('.', '_')}.py"
     if path.exists():
         return
     say(f"writing {path}, a stand-in for the download with which ansible-test starts")

@@ -14,7 +14,7 @@ import threading
 import typing as t
 
 from tests.tools import machine, venvs
-from tests.tools.ground import REPOSITORY, CommandFailed, Once, Refusal, locked, run, say, workspace
+from tests.tools.ground import REPOSITORY, CommandFailed, Once, Refusal, cache, locked, run, say, workspace
 from tests.tools.outcome import Check, Outcome, counted, failures
 from tests.tools.trees import copy_collection
 
@@ -30,7 +30,16 @@ class Lane:
         self.venv = venvs.ensure(recipe)
         self.collection = copy_collection(recipe.name)
         self.reports = self.collection / "tests" / "output" / "junit"
-        machine.need_pip_bootstrap(self.venv.packages / "ansible_test")
+        # ansible-test keeps environments in the home by Python version alone; where both lanes run on one Python they would build
+        # the same one at the same time.
+        self._home = cache() / "homes" / self.venv.path.name
+        machine.need_pip_bootstrap(self.venv.packages / "ansible_test", self._home)
+
+    def _environment(self) -> dict[str, str]:
+        """A home of its own; what pip keeps and is told stays the user's."""
+        user = pathlib.Path.home()
+        env = {"XDG_CACHE_HOME": str(user / ".cache"), "XDG_CONFIG_HOME": str(user / ".config")}
+        return {**env, **self.venv.environment(), "HOME": str(self._home)}
 
     def ansible_test(self, command: str, *words: str) -> Outcome:
         """Run ``ansible-test COMMAND`` with this lane's own Python and count what it reported."""
@@ -39,7 +48,7 @@ class Lane:
         with self._turn:
             shutil.rmtree(self.reports, ignore_errors=True)
             outcome = counted(
-                lambda: run(line, cwd=self.collection, env=self.venv.environment()),
+                lambda: run(line, cwd=self.collection, env=self._environment()),
                 lambda: sorted(self.reports.glob("*.xml")),
             )
             # What it prints is mostly about the environments that it installs.
