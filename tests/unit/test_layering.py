@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 """Room -> the rooms below it. A room may always import its own files."""
 
 SEES_ANSIBLE = frozenset({"_ansible", "modules", "action", "filter", "lookup"})
-DOORS = ("libvirt", "lxml", "jmespath")
+DOORS = ("libvirt", "lxml", "jmespath", "nbd")
 
 
 class Import(t.NamedTuple):

@@ -14,6 +14,7 @@ from ansible.module_utils.common.respawn import has_respawned, probe_interpreter
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result, failure, success
 from ansible_collections.virtops.kvm.plugins.module_utils._core import query
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import nbd as nbd_binding
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import binding as libvirt_binding
 from ansible_collections.virtops.kvm.plugins.module_utils._xml import binding as xml_binding
 
@@ -25,6 +26,7 @@ _BINDINGS: dict[str, tuple[t.Any, str]] = {
     "libvirt": (libvirt_binding, "libvirt-python"),
     "lxml": (xml_binding, "lxml"),
     "jmespath": (query, "jmespath"),
+    "nbd": (nbd_binding, "nbd (python3-libnbd)"),
 }
 
 
@@ -37,7 +39,7 @@ def run_module(
     info: bool = False,
     **rules: t.Any,
 ) -> t.NoReturn:
-    """Build the AnsibleModule, make sure of ``requires`` (libvirt, lxml, jmespath; by respawning onto the system Python if
+    """Build the AnsibleModule, make sure of ``requires`` (libvirt, lxml, jmespath, nbd; by respawning onto the system Python if
     need be), call ``run(params, check_mode, gateway())`` and exit with its Result.
 
     ``rules`` are AnsibleModule's own (mutually_exclusive, required_if ...). Every KvmError becomes one clear failure with

@@ -40,8 +40,8 @@ class Reader(t.Protocol):
     def size(self) -> int:
         """Bytes."""
 
-    def extents(self) -> t.Iterator[tuple[int, int]]:
-        """(offset, length) of what may hold something else than zeros, in rising order."""
+    def extents(self, start: int = 0, end: int | None = None) -> t.Iterator[tuple[int, int]]:
+        """(offset, length) of what may hold something else than zeros, in rising order; only between ``start`` and ``end``."""
 
     def read_into(self, view: memoryview, offset: int) -> None:
         """Fill ``view`` from ``offset`` on; what lies behind the end is zeros."""
@@ -59,9 +59,9 @@ class FileReader:
         """Bytes."""
         return self._size
 
-    def extents(self) -> t.Iterator[tuple[int, int]]:
+    def extents(self, start: int = 0, end: int | None = None) -> t.Iterator[tuple[int, int]]:
         """What is no hole."""
-        return data_extents(self.descriptor, self._size)
+        return data_extents(self.descriptor, self._size if end is None else min(end, self._size), start)
 
     def read_into(self, view: memoryview, offset: int) -> None:
         """Fill ``view``; a file that became shorter gives zeros."""
@@ -111,22 +111,22 @@ def size_of(descriptor: int) -> int:
     return os.lseek(descriptor, 0, os.SEEK_END)
 
 
-def data_extents(descriptor: int, size: int) -> t.Iterator[tuple[int, int]]:
-    """(offset, length) of all that is no hole; everything where the file system does not tell."""
-    position = 0
+def data_extents(descriptor: int, size: int, start: int = 0) -> t.Iterator[tuple[int, int]]:
+    """(offset, length) of all from ``start`` to ``size`` that is no hole; everything where the file system does not tell."""
+    position = start
     while position < size:
         try:
-            start = os.lseek(descriptor, position, os.SEEK_DATA)
-            end = os.lseek(descriptor, start, os.SEEK_HOLE)
+            found = os.lseek(descriptor, position, os.SEEK_DATA)
+            end = os.lseek(descriptor, found, os.SEEK_HOLE)
         except OSError as exc:
             if exc.errno == errno.ENXIO:
                 return
             if exc.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
-            start, end = position, size
-        if start >= size:
+            found, end = position, size
+        if found >= size:
             return
-        yield start, min(end, size) - start
+        yield found, min(end, size) - found
         position = end
 
 

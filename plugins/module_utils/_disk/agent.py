@@ -1,0 +1,211 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The receiving end of copies. It lives as long as the connection to it, and leaves nothing behind but partial images.
+
+Shipped to the destination as text, and run there by ``python3 -c``: the standard library only. It speaks JSON lines: a request
+``{"id", "verb", "args"}`` has one answer ``{"id", "value"}`` or ``{"id", "error"}``.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import agentfiles, fine, qemunbd, wire
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.agentimage import Image, Target
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
+    BLOCK,
+    Reader,
+    block_numbers,
+    iter_digests,
+    threads_for,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.wire import checked_path
+
+#: The sender says something every few seconds; when it does not, the link is down for good, or the sender is.
+SILENCE_SECONDS = 90.0
+_VERBS_OF_READERS = ("digests", "answers")
+
+Value = t.Any
+Request = dict[str, t.Any]
+
+
+class Agent:
+    """All that the receiving end holds."""
+
+    def __init__(self, say: t.Callable[[Request], None]) -> None:
+        self._say = say
+        self._folder = qemunbd.RunFolder()
+        self._images: dict[int, Image] = {}
+        self._readers: dict[int, tuple[contextlib.ExitStack, Reader]] = {}
+        self._count = 0
+        self._pool = concurrent.futures.ThreadPoolExecutor(max(4, threads_for()))
+        self._verbs: dict[str, t.Callable[..., Value]] = {
+            **agentfiles.VERBS,
+            "hello": self._hello,
+            "tick": lambda: None,
+            "open": self._open,
+            "serve": lambda image, **args: self._images[image].serve(**args),
+            "connected": lambda image: self._images[image].connected(),
+            "complaint": lambda image: self._images[image].complaint(),
+            "stop_serving": lambda image: self._images[image].stop_serving(),
+            "finish": self._finish,
+            "abandon": lambda image: self._images.pop(image).abandon(),
+            "leave": lambda image: self._images.pop(image).close(),
+            "read": self._read,
+            "end_read": self._end_read,
+            "digests": self._digests,
+            "answers": self._answers,
+            "sync": lambda image: self._images[image].sync(),
+        }
+
+    def handle(self, request: Request) -> None:
+        """Answer one request: at once, or from another thread where it may take long.
+
+        What starts programs stays in this thread, for they end with the thread that started them.
+        """
+        if request.get("verb") in (*_VERBS_OF_READERS, "sync"):
+            self._pool.submit(self._answer, request)
+        else:
+            self._answer(request)
+
+    def _answer(self, request: Request) -> None:
+        number = request.get("id")
+        try:
+            self._say({"id": number, "value": self._verbs[request["verb"]](**request.get("args", {}))})
+        except KvmError as exc:
+            error = {"code": exc.error_code, "message": exc.message, "details": exc.details}
+            self._say({"id": number, "error": error})
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            code = "DESTINATION_FULL" if isinstance(exc, OSError) and exc.errno in (28, 122) else "REMOTE_FAILED"
+            text = f"{type(exc).__name__} on {socket.gethostname()}: {exc}"
+            self._say({"id": number, "error": {"code": code, "message": text, "details": {}}})
+
+    def close(self) -> None:
+        """End everything that was started; partial images stay."""
+        for image in list(self._images.values()):
+            image.close()
+        for stack, _unused_reader in list(self._readers.values()):
+            stack.close()
+        self._folder.close()
+
+    def _hello(self) -> Value:
+        connection = os.environ.get("SSH_CONNECTION", "").split()
+        return {
+            "host": socket.gethostname(),
+            "user": os.getuid(),
+            "pid": os.getpid(),
+            "address": connection[2] if len(connection) == 4 else "",
+            "threads": threads_for(),
+        }
+
+    def _open(self, **args: t.Any) -> Value:
+        target = Target(**dict(args, path=checked_path(args["path"])))
+        self._count += 1
+        self._images[self._count] = image = Image(target, self._folder, Clock())
+        return {"image": self._count, **image.facts}
+
+    def _finish(self, image: int, **args: t.Any) -> Value:
+        found = self._images[image].finish(**args)
+        del self._images[image]
+        return found
+
+    def _read(self, path: str, image_format: str, size: int | None = None) -> Value:
+        """Open an image for reading; its content where the format is not raw."""
+        stack = contextlib.ExitStack()
+        try:
+            reader = stack.enter_context(
+                qemunbd.opened(checked_path(path), image_format, size=size, connections=2 * threads_for())
+            )
+        except BaseException:
+            stack.close()
+            raise
+        self._count += 1
+        self._readers[self._count] = (stack, reader)
+        return {"reader": self._count, "size": reader.size}
+
+    def _end_read(self, reader: int) -> None:
+        self._readers.pop(reader)[0].close()
+
+    def _digests(self, reader: int, ranges: t.Sequence[t.Sequence[int]], block: int = BLOCK) -> Value:
+        """The digests of the blocks in ``ranges``, [first, count] each."""
+        content = self._readers[reader][1]
+
+        def numbers() -> t.Iterator[int]:
+            for first, count in ranges:
+                yield from block_numbers(content.extents(first * block, (first + count) * block), block)
+
+        return wire.pack_digests(dict(iter_digests(content, numbers(), block)))
+
+    def _answers(self, reader: int, salt: str, asked: dict[str, str], block: int = BLOCK) -> Value:
+        """For blocks that differ: where they do."""
+        content, salted = self._readers[reader][1], wire.decode(salt)
+        found = {}
+        for number, hints in asked.items():
+            offset = int(number) * block
+            data = bytearray(min(block, content.size - offset))
+            with memoryview(data) as view:
+                content.read_into(view, offset)
+            found[number] = wire.encode(fine.answer(data, salted, block, wire.decode(hints)))
+        return found
+
+
+class _Ended(Exception):
+    """A signal asks us to end."""
+
+
+def _end(number: int, unused_frame: t.Any) -> t.NoReturn:
+    raise _Ended(number)
+
+
+def main() -> None:
+    """Serve until the connection closes, falls silent, or a signal comes."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, _end)
+    # What anything prints by accident must not look like an answer.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def say(answer: Request) -> None:
+        line = json.dumps(answer, separators=(",", ":")).encode("ascii") + b"\n"
+        with lock, contextlib.suppress(OSError, ValueError):
+            out.write(line)
+            out.flush()
+
+    lines: queue.Queue[bytes] = queue.Queue()
+
+    def listen() -> None:
+        for line in sys.stdin.buffer:
+            lines.put(line)
+        lines.put(b"")
+
+    threading.Thread(target=listen, daemon=True).start()
+    agent = Agent(say)
+    try:
+        while True:
+            line = lines.get(timeout=SILENCE_SECONDS)
+            if not line:
+                break
+            agent.handle(json.loads(line))
+    except (_Ended, queue.Empty):
+        pass
+    finally:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        agent.close()
+        # Threads that still read must not keep us.
+        os._exit(0)

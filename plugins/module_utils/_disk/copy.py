@@ -1,0 +1,496 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""One image or device becomes equal on another host: what differs is sent, everything is proven, then it gets its name."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import os
+import socket
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import wire
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.agentimage import name_of_owner
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.connect import Link, connected
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
+    BLOCK,
+    BlockDigests,
+    Stop,
+    Stopped,
+    block_numbers,
+    digest_reader,
+    threads_for,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.nbd import WriteFailed
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.source import Source, open_source, source_changed
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.transfer import (
+    Budget,
+    Counters,
+    Transfer,
+    Work,
+    ranges_of,
+    wait_for,
+)
+
+FORMATS = ("raw", "qcow2")
+COMPARE, COPY, PROVE = "compare", "copy", "prove"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: Blocks of which the other end tells the digests in one answer.
+_RANGE = 256
+_LOST_SECONDS = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class CopyJob:
+    """What is to be copied where. Without a ``destination_format`` (or with the source's) the bytes are copied as they are, so
+    that internal snapshots, bitmaps and compressed clusters stay; otherwise the content that a guest sees, and so with ``content``.
+
+    ``head`` replaces the first bytes (of a layer whose backing file has another name there). ``seed`` leaves the partial and
+    proves nothing: for a source that is still written to. ``replace`` permits to overwrite another content.
+    """
+
+    source: str
+    destination: str
+    source_format: str = "raw"
+    destination_format: str = ""
+    content: bool = False
+    head: t.Optional[bytes] = None
+    owner: t.Optional[str] = None
+    mode: t.Optional[int] = None
+    device: bool = False
+    replace: bool = False
+    bandwidth: float = 0
+    address: str = ""
+    seed: bool = False
+    image_options: str = ""
+
+    @property
+    def converts(self) -> bool:
+        """Whether the content is copied, and not the bytes."""
+        return self.content or (self.destination_format or self.source_format) != self.source_format
+
+    @property
+    def written_format(self) -> str:
+        """The format in which the other end writes: raw for bytes."""
+        return (self.destination_format or self.source_format) if self.converts else "raw"
+
+    @property
+    def key(self) -> str:
+        """Names the partial: the same for the same copy, so that the next try finds it."""
+        words = [socket.gethostname(), self.source, self.destination, self.source_format, self.written_format]
+        return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:10]
+
+
+@dataclasses.dataclass(frozen=True)
+class CopyProgress:
+    """How far a copy is. Bytes; ``done`` counts what is equal on both sides, sent or not."""
+
+    stage: str
+    done: int
+    total: int
+    sent: int
+
+
+@dataclasses.dataclass(frozen=True)
+class CopyResult:
+    """What a copy was. Bytes and seconds. ``data_bytes``: length of the blocks (1 MiB) that are not all zeros."""
+
+    path: str
+    size: int
+    data_bytes: int
+    sent_bytes: int
+    zeroed_bytes: int
+    skipped_bytes: int
+    digest: str
+    proven: bool
+    seconds: float
+    resumed: bool
+    changed: bool
+    allocated: int
+    transport: str
+    control_bytes: int
+    partial: str = ""
+
+
+Tell = t.Callable[[CopyProgress], None]
+
+
+def copy_disk(
+    job: CopyJob,
+    remote: Remote,
+    *,
+    tell: Tell | None = None,
+    stop: Stop | None = None,
+    clock: Clock | None = None,
+) -> CopyResult:
+    """Make the destination equal to the source, and prove it.
+
+    Raises KvmError: DESTINATION_EXISTS, DESTINATION_FULL, DESTINATION_TOO_SMALL, DEVICE_IN_USE, SOURCE_CHANGED, SOURCE_MISSING,
+    PROOF_FAILED, COPY_STOPPED, COPY_RUNNING, CONNECTION_LOST, IMAGE_INVALID, PROGRAM_MISSING, MISSING_LIBRARY.
+    """
+    check_job(job)
+    return _Copy(job, remote, tell or (lambda unused_progress: None), stop or (lambda: False), clock or Clock()).run()
+
+
+def check_job(job: CopyJob) -> None:
+    """Raises InputError for a job that cannot be done."""
+    wire.checked_path(job.source, "source")
+    wire.checked_path(job.destination, "destination")
+    for name, value in (("source_format", job.source_format), ("destination_format", job.destination_format or "raw")):
+        if value not in FORMATS:
+            raise InputError(name, f"The format '{value}' cannot be copied; it is one of {', '.join(FORMATS)}.")
+    if job.bandwidth < 0:
+        raise InputError("bandwidth", "The bandwidth cannot be negative; 0 is no limit.")
+
+
+class _Copy:
+    """One run."""
+
+    def __init__(self, job: CopyJob, remote: Remote, tell: Tell, stop: Stop, clock: Clock) -> None:
+        self.job = job
+        self.remote = remote
+        self.stop = stop
+        self.clock = clock
+        self.begun = clock.monotonic()
+        self.control = remote.sent + remote.received
+        self.image: int | None = None
+        self.resumed = False
+        self.work = ""
+        self.transport = ""
+        self.counters = Counters()
+        self._tell = tell
+        self._budget = Budget(job.bandwidth * (1 << 20), clock)
+
+    def run(self) -> CopyResult:
+        try:
+            job = self.job
+            with open_source(job.source, job.source_format, content=job.converts, head=job.head) as source:
+                return self._copy(source)
+        except Stopped as exc:
+            raise KvmError(
+                "COPY_STOPPED",
+                f"The copy of '{self.job.source}' was stopped, as asked; run again, what was copied is not sent again.",
+                path=self.job.source,
+                partial=self.work,
+            ) from exc
+        except WriteFailed as exc:
+            raise self._write_error(exc) from exc
+        except KvmError as exc:
+            if exc.error_code == "DESTINATION_FULL":
+                self._abandon()
+            exc.details.setdefault("partial", self.work if exc.error_code != "DESTINATION_FULL" else "")
+            raise
+        finally:
+            self._leave()
+
+    def _copy(self, source: Source) -> CopyResult:
+        facts = self.remote.call("stat", path=self.job.destination)
+        own, there = self._look_first(source, facts)
+        if own is not None and there is not None and own.digests == there:
+            return self._result(source, own, facts["path"], changed=False, allocated=facts["allocated"])
+        self._check_room(source, facts)
+        opened = self.remote.call(
+            "open",
+            path=self.job.destination,
+            key=self.job.key,
+            size=source.reader.size,
+            format=self.job.written_format,
+            replace=self.job.replace,
+            options=self.job.image_options,
+        )
+        self.image, self.work, self.resumed = opened["image"], opened["work"], opened["existing"]
+        if opened["existing"] and there is None:
+            own, there = self._compare(source, self.work)
+        own = self._send(source, own, there if opened["existing"] else None)
+        if self.job.seed:
+            self.remote.call("sync", image=self.image)
+            return self._result(source, own, self.work, changed=True, allocated=0)
+        source.check_unchanged()
+        done = self.remote.call("finish", image=self.image, **self._owner())
+        self.image = None
+        return self._result(source, own, done["path"], changed=True, allocated=done["allocated"])
+
+    # ---- looking ----
+
+    def _look_first(
+        self, source: Source, facts: dict[str, t.Any]
+    ) -> tuple[BlockDigests | None, dict[int, bytes] | None]:
+        """The digests of both sides, where the destination may already hold what is wanted."""
+        if self.job.device and facts.get("kind") != "block":
+            raise KvmError(
+                "DEVICE_NOT_FOUND",
+                f"There is no block device '{self.job.destination}' on {self.remote.label}; create it first.",
+                path=self.job.destination,
+            )
+        if not facts["exists"]:
+            return None, None
+        if facts["kind"] == "block" and facts["in_use"]:
+            raise KvmError(
+                "DEVICE_IN_USE",
+                f"The device '{self.job.destination}' on {self.remote.label} is in use ({facts['in_use']}); "
+                "unmount it, or shut off the guest.",
+                path=self.job.destination,
+            )
+        raw = self.job.written_format == "raw"
+        if facts["kind"] == "block" and raw and facts["size"] < source.reader.size:
+            raise KvmError(
+                "DESTINATION_TOO_SMALL",
+                f"The device '{self.job.destination}' on {self.remote.label} has {facts['size']} bytes, the source "
+                f"{source.reader.size}; use a larger one.",
+                path=self.job.destination,
+                size=facts["size"],
+                needed=source.reader.size,
+            )
+        if facts["kind"] == "file" and raw and facts["size"] != source.reader.size:
+            return None, None
+        if facts["kind"] == "block" and not raw:
+            return None, None
+        try:
+            return self._compare(source, facts["path"])
+        except KvmError as exc:
+            if exc.error_code != "IMAGE_INVALID" or facts["kind"] == "block":
+                raise
+            return None, None
+
+    def _compare(self, source: Source, path: str) -> tuple[BlockDigests, dict[int, bytes]]:
+        """The digests of both sides, each read by its own host at the same time."""
+        size = source.reader.size
+        read = self.remote.call("read", path=path, image_format=self.job.written_format, size=size)
+        try:
+            answers = self._ask_digests(read["reader"], range(-(-size // BLOCK)))
+            total = -(-size // BLOCK) * BLOCK
+            own = digest_reader(
+                source.reader,
+                stop=self._stopping,
+                tell=lambda done: self._tell(CopyProgress(COMPARE, min(done, total), total, 0)),
+            )
+            there: dict[int, bytes] = {}
+            for answer in answers:
+                there.update(wire.unpack_digests(wait_for(answer, self.stop)))
+        finally:
+            with contextlib.suppress(KvmError):
+                self.remote.call("end_read", reader=read["reader"])
+        return own, there
+
+    def _ask_digests(self, reader: int, numbers: range) -> list[concurrent.futures.Future[t.Any]]:
+        return [
+            self.remote.send("digests", reader=reader, ranges=[[first, min(_RANGE, numbers.stop - first)]])
+            for first in range(numbers.start, numbers.stop, _RANGE)
+        ]
+
+    def _stopping(self) -> bool:
+        if self.remote.lost is not None:
+            raise self.remote.lost
+        return self.stop()
+
+    def _check_room(self, source: Source, facts: dict[str, t.Any]) -> None:
+        """A destination that cannot hold it is told before anything is sent."""
+        if facts["exists"]:
+            return
+        free = self.remote.call("space", path=self.job.destination)["free"]
+        partial = self.remote.call("stat", path=f"{self.job.destination}.partial-{self.job.key}")
+        if partial["exists"]:
+            free += partial["allocated"]
+        if source.allocated > free:
+            if partial["exists"]:
+                self.remote.call("remove", path=partial["path"])
+            raise KvmError(
+                "DESTINATION_FULL",
+                f"'{self.job.source}' needs {source.allocated} bytes, and there are {free} free for '{self.job.destination}' on "
+                f"{self.remote.label}; make room there, or choose another place.",
+                path=self.job.destination,
+                needed=source.allocated,
+                free=free,
+            )
+
+    # ---- sending ----
+
+    def _send(self, source: Source, own: BlockDigests | None, there: dict[int, bytes] | None) -> BlockDigests:
+        reader, raw = source.reader, self.job.written_format == "raw"
+        if there is None:
+            total = sum(length for unused_offset, length in reader.extents())
+            work = Work(block_numbers(reader.extents()))
+        else:
+            own = own or BlockDigests(reader.size, BLOCK, {})
+            numbers = own.differing(BlockDigests(reader.size, BLOCK, there))
+            total = len(numbers) * BLOCK
+            work = Work(numbers, there, own.digests, whole=not raw)
+        with connected(self.remote, t.cast(int, self.image), self.job.address, threads_for()) as link:
+            self.transport = link.transport
+            transfer = self._transfer(source, raw and not self.job.seed)
+            try:
+                transfer.run(link.channels, work, lambda: self._tell_copy(transfer, total))
+                own = self._judge(source, transfer, work, own, link)
+            finally:
+                self.counters = transfer.counters
+                self._end_transfer(transfer)
+            if not raw:
+                link.flush()
+        if not raw and not self.job.seed:
+            self.remote.call("stop_serving", image=self.image)
+            self._prove_content(source, own)
+        return own
+
+    def _transfer(self, source: Source, prove: bool) -> Transfer:
+        far_reader = -1
+        if self.job.written_format == "raw":
+            size = source.reader.size
+            far_reader = self.remote.call("read", path=self.work, image_format="raw", size=size)["reader"]
+        return Transfer(
+            source.reader,
+            self.remote,
+            far_reader=far_reader,
+            budget=self._budget,
+            clock=self.clock,
+            stop=self._stopping,
+            prove=prove,
+        )
+
+    def _end_transfer(self, transfer: Transfer) -> None:
+        if transfer.far_reader >= 0:
+            with contextlib.suppress(KvmError):
+                self.remote.call("end_read", reader=transfer.far_reader)
+
+    def _judge(
+        self, source: Source, transfer: Transfer, work: Work, own: BlockDigests | None, link: Link
+    ) -> BlockDigests:
+        """The source's digests, after it has been shown that the destination's are the same."""
+        if work.wanted is not None and own is not None:
+            if transfer.found and not self.job.seed:
+                raise source_changed(self.job.source)
+            own = BlockDigests(own.size, BLOCK, {**own.digests, **transfer.found})
+        else:
+            own = BlockDigests(source.reader.size, BLOCK, dict(transfer.found))
+        if not transfer.prove:
+            return own
+        proven = dict(work.there or {})
+        proven.update(transfer.proven)
+        if work.there is None:
+            proven.update(self._prove_rest(transfer, own))
+        wrong = _differing(own, proven)
+        again = [number for number in wrong if number in transfer.patched]
+        if again and len(again) == len(wrong):
+            # Two different pieces had the same short hint. That is rare, and the whole block cures it.
+            again_work = Work(again, work.there, own.digests, whole=True)
+            transfer.run(link.channels, again_work, lambda: None)
+            proven.update(transfer.proven)
+            wrong = _differing(own, proven)
+        self._check_proof(wrong)
+        return own
+
+    def _prove_rest(self, transfer: Transfer, own: BlockDigests) -> dict[int, bytes]:
+        """What was not written must be holes: the destination was new."""
+        rest = ranges_of(number for number in range(own.count) if number not in transfer.proven)
+        self._tell(CopyProgress(PROVE, own.size, own.size, transfer.counters.sent))
+        answer = self.remote.send("digests", reader=transfer.far_reader, ranges=rest)
+        return wire.unpack_digests(wait_for(answer, self._stopping))
+
+    def _prove_content(self, source: Source, own: BlockDigests) -> None:
+        """The content of an image in a format: it can only be read when nobody writes any more."""
+        size = source.reader.size
+        read = self.remote.call("read", path=self.work, image_format=self.job.written_format, size=size)
+        try:
+            proven: dict[int, bytes] = {}
+            for answer in self._ask_digests(read["reader"], range(own.count)):
+                proven.update(wire.unpack_digests(wait_for(answer, self._stopping)))
+                self._tell(CopyProgress(PROVE, len(proven) * BLOCK, own.data_bytes, self.counters.sent))
+        finally:
+            with contextlib.suppress(KvmError):
+                self.remote.call("end_read", reader=read["reader"])
+        self._check_proof(_differing(own, proven))
+
+    def _check_proof(self, wrong: list[int]) -> None:
+        if wrong:
+            raise KvmError(
+                "PROOF_FAILED",
+                f"'{self.work}' on {self.remote.label} does not hold what was sent there, first at byte {wrong[0] * BLOCK}; "
+                "suspect its storage or memory, and run again: only the wrong blocks are sent.",
+                path=self.work,
+                blocks=wrong[:20],
+            )
+
+    def _tell_copy(self, transfer: Transfer, total: int) -> None:
+        done = min(transfer.counters.done, total)
+        self._tell(CopyProgress(COPY, done, total, transfer.counters.sent))
+
+    # ---- the end ----
+
+    def _owner(self) -> dict[str, t.Any]:
+        """As asked; else as the source has it, by name."""
+        status = os.stat(self.job.source)
+        mode = self.job.mode if self.job.mode is not None else status.st_mode & 0o777
+        return {"owner": self.job.owner or name_of_owner(status), "mode": mode}
+
+    def _write_error(self, exc: WriteFailed) -> KvmError:
+        if exc.errno in _FULL:
+            self._abandon()
+            return KvmError(
+                "DESTINATION_FULL",
+                f"'{self.job.destination}' on {self.remote.label} ran out of room; what was begun there is removed. Make room, or "
+                "choose another place.",
+                path=self.job.destination,
+                partial="",
+            )
+        end = self.clock.monotonic() + _LOST_SECONDS
+        while self.remote.lost is None and self.clock.monotonic() < end:
+            self.clock.sleep(0.1)
+        reason = str(exc)
+        if self.remote.lost is not None:
+            self.remote.lost.details["partial"] = self.work
+            return self.remote.lost
+        with contextlib.suppress(KvmError):
+            reason = self.remote.call("complaint", image=self.image, timeout=30) or reason
+        return KvmError(
+            "CONNECTION_LOST",
+            f"Writing '{self.job.destination}' on {self.remote.label} failed ({reason}); run again, what was copied is not sent "
+            "again.",
+            path=self.job.destination,
+            partial=self.work,
+        )
+
+    def _abandon(self) -> None:
+        """Remove what was begun."""
+        image, self.image = self.image, None
+        if image is not None:
+            with contextlib.suppress(KvmError):
+                self.remote.call("abandon", image=image)
+
+    def _leave(self) -> None:
+        """Let go of the image; its partial stays for the next try."""
+        image, self.image = self.image, None
+        if image is not None and self.remote.lost is None:
+            with contextlib.suppress(KvmError):
+                self.remote.call("leave", image=image)
+
+    def _result(self, source: Source, own: BlockDigests, path: str, *, changed: bool, allocated: int) -> CopyResult:
+        return CopyResult(
+            path=path,
+            size=own.size,
+            data_bytes=own.data_bytes,
+            sent_bytes=self.counters.sent,
+            zeroed_bytes=self.counters.zeroed,
+            skipped_bytes=max(0, own.data_bytes - self.counters.sent),
+            digest=own.total,
+            proven=not self.job.seed,
+            seconds=round(self.clock.monotonic() - self.begun, 3),
+            resumed=self.resumed,
+            changed=changed,
+            allocated=allocated,
+            transport=self.transport,
+            control_bytes=self.remote.sent + self.remote.received - self.control,
+            partial=path if self.job.seed else "",
+        )
+
+
+def _differing(own: BlockDigests, proven: t.Mapping[int, bytes]) -> list[int]:
+    return own.differing(BlockDigests(own.size, BLOCK, {number: found for number, found in proven.items() if found}))

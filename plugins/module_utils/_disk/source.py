@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""What is copied: a file or device as it is, or the content that a guest sees; and whether it stayed the same meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import stat
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.imageheader import backing_location, read_image
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import device
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import Reader, threads_for
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.qemunbd import opened
+
+#: More layers than anybody has: a chain that is longer bites its own tail.
+_MOST_LAYERS = 200
+
+Stamp = tuple[t.Any, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One image of a backing chain. ``backing`` is the path of what it builds on, "" for the base."""
+
+    path: str
+    format: str
+    backing: str = ""
+
+
+def chain_of(path: str, image_format: str) -> list[Layer]:
+    """The image at ``path`` and all that it builds on, the top first. Raises KvmError IMAGE_INVALID."""
+    layers: list[Layer] = []
+    seen: set[str] = set()
+    form: str | None = image_format
+    while path:
+        if path in seen or len(layers) >= _MOST_LAYERS:
+            raise KvmError(
+                "IMAGE_INVALID", f"The backing chain of '{layers[0].path}' goes round in a circle.", path=path
+            )
+        seen.add(path)
+        try:
+            facts = read_image(path, form)
+        except OSError as exc:
+            raise missing_source(path, exc) from exc
+        if form == "qcow2" and facts.virtual_size is None:
+            raise KvmError("IMAGE_INVALID", f"'{path}' is no qcow2 image; say which format it has.", path=path)
+        below = backing_location(path, facts.backing_path) if facts.backing_path else ""
+        if below and not below.startswith("/"):
+            raise KvmError("IMAGE_INVALID", f"'{path}' builds on '{below}', which is no file of this host.", path=path)
+        layers.append(Layer(path, form or "raw", below))
+        path, form = below, facts.backing_format or "raw"
+    return layers
+
+
+def missing_source(path: str, exc: OSError) -> KvmError:
+    """The error for a source that cannot be opened."""
+    return KvmError("SOURCE_MISSING", f"The source '{path}' cannot be read: {exc.strerror}.", path=path)
+
+
+def stamp_of(path: str) -> Stamp:
+    """What changes when somebody writes to ``path``."""
+    try:
+        status = os.stat(path)
+    except OSError as exc:
+        raise missing_source(path, exc) from exc
+    if stat.S_ISBLK(status.st_mode):
+        return ("block", status.st_rdev, device.written_sectors(device.numbers_of(status.st_rdev)))
+    return ("file", status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+class PatchedReader:
+    """Content of which the first bytes are replaced."""
+
+    def __init__(self, reader: Reader, head: bytes) -> None:
+        self._reader = reader
+        self._head = head
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return max(self._reader.size, len(self._head))
+
+    def extents(self, start: int = 0, end: int | None = None) -> t.Iterator[tuple[int, int]]:
+        """The reader's, and the head."""
+        if start < len(self._head):
+            yield start, min(len(self._head), self.size if end is None else end) - start
+            start = len(self._head)
+        if end is None or start < end:
+            yield from self._reader.extents(start, end)
+
+    def read_into(self, view: memoryview, offset: int) -> None:
+        """Fill ``view``."""
+        self._reader.read_into(view, offset)
+        if offset < len(self._head):
+            part = self._head[offset : offset + len(view)]
+            view[: len(part)] = part
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A source that is open. ``stamps`` are of every file that its content depends on."""
+
+    path: str
+    reader: Reader
+    allocated: int
+    stamps: t.Mapping[str, Stamp]
+
+    def check_unchanged(self) -> None:
+        """Raises KvmError SOURCE_CHANGED where somebody wrote to it since it was opened."""
+        for path, before in self.stamps.items():
+            if stamp_of(path) != before:
+                raise source_changed(path)
+
+
+def source_changed(path: str) -> KvmError:
+    """The error for a source that somebody writes to."""
+    return KvmError(
+        "SOURCE_CHANGED",
+        f"'{path}' was changed while it was copied, so the copy is of no use; shut off its guest, and run again.",
+        path=path,
+    )
+
+
+@contextlib.contextmanager
+def open_source(path: str, image_format: str, *, content: bool, head: bytes | None = None) -> t.Iterator[Source]:
+    """Open the source: its content with ``content``, else its bytes, of which ``head`` may replace the first.
+
+    Raises KvmError SOURCE_MISSING and IMAGE_INVALID.
+    """
+    layers = chain_of(path, image_format) if content and image_format == "qcow2" else [Layer(path, image_format)]
+    stamps = {layer.path: stamp_of(layer.path) for layer in layers}
+    allocated = sum(os.stat(layer.path).st_blocks * 512 for layer in layers)
+    try:
+        with opened(path, image_format if content else "raw", connections=2 * threads_for()) as reader:
+            yield Source(path, reader if head is None else PatchedReader(reader, head), allocated, stamps)
+    except OSError as exc:
+        if isinstance(exc, (FileNotFoundError, PermissionError, IsADirectoryError)):
+            raise missing_source(path, exc) from exc
+        raise
