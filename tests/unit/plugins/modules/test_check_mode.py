@@ -15,6 +15,8 @@ import pathlib
 import typing as t
 
 import pytest
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import dump, restore
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.modules import domain_migration
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.fake import FakeGateway, context_for
@@ -85,6 +87,33 @@ class NoFiles:
         """Would write."""
 
 
+class Disk:
+    """A device that differs from its image."""
+
+    def __init__(self, decision: t.Any) -> None:
+        self._decision = decision
+
+    def open(self, *unused_options: t.Any) -> None:
+        return None
+
+    def survey(self) -> list[t.Any]:
+        return [self._decision]
+
+    def foresee(self, decisions: list[t.Any]) -> list[t.Any]:
+        return []
+
+    def apply(self, decisions: list[t.Any]) -> list[t.Any]:
+        """Would write."""
+        return []
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+PAIR = Pair("/dev/vg/lv", "/srv/lv.img")
+DISKS = {"disks": [{"device": PAIR.device, "image": PAIR.image}]}
+
+
 def defaults(name: str) -> dict[str, t.Any]:
     """The module's options as AnsibleModule fills them in."""
     spec = module(name).argument_spec()
@@ -96,6 +125,18 @@ def module(name: str) -> t.Any:
 
 
 CASES = {
+    "disk_dump": Case(
+        {**DISKS, "format": "raw"},
+        lambda folder: Disk(dump.Decision(PAIR, dump.DUMP, 512)),
+        ("open", "survey", "foresee", "close"),
+    ),
+    "disk_restore": Case(
+        DISKS,
+        lambda folder: Disk(
+            restore.Decision(restore.Source(PAIR, "raw", 512, "a", 0, True), restore.RESTORE, "b", False)
+        ),
+        ("open", "survey", "foresee", "close"),
+    ),
     "domain_migration": Case(
         {"name": "web", "destination": FakeGateway.destination_uri},
         lambda folder: ClosableGateway(),
