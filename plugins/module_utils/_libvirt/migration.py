@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import typing as t
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection im
     translated,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.events import start_event_loop
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import control_probe
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.opening import Opening
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.remote_claims import RemoteClaim
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.states import (
     job_operation_name,
@@ -35,8 +34,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Sig
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.host import parse_capabilities
 
 SOURCE, DESTINATION = "source", "destination"
-#: How long the destination may take to answer a connection attempt; ssh itself would wait for minutes.
-CONNECT_SECONDS = 60.0
 _RUNNING_JOBS = (1, 2)
 _EVENT_SECONDS = 1.0
 
@@ -55,6 +52,8 @@ class MoveGateway:
         start_event_loop()
         self.destination_uri = destination_uri
         self.destination_host = destination_label or host_of(destination_uri)
+        # ssh and the destination's daemon take their time, in which the source is read.
+        self._opening: Opening | None = Opening(destination_uri)
         self._source = Connection.open(LOCAL_URI)
         with translated("Cannot read the name of this host"):
             self.source_host = source_label or str(self._source.handle.getHostname())
@@ -69,16 +68,8 @@ class MoveGateway:
             return self._source
         if self._far is not None and self._far.handle.isAlive():
             return self._far
-        way = control_probe(self.destination_uri)
-        if way is not None and way.result != "open":
-            raise KvmError(
-                "HOST_UNREACHABLE",
-                f"Cannot connect to libvirt at '{self.destination_uri}': port {way.port} of {way.address} is {way.result}. "
-                "Check that the host is up, its name and address, and the firewall between the hosts.",
-                uri=self.destination_uri,
-                result=way.result,
-            )
-        self._far = _within(CONNECT_SECONDS, lambda: Connection.open(self.destination_uri), self.destination_uri)
+        opening, self._opening = self._opening or Opening(self.destination_uri), None
+        self._far = opening.connection()
         return self._far
 
     def look(self, side: str, name: str) -> Sighting:
@@ -286,9 +277,12 @@ class MoveGateway:
         """Close both connections. A call that still hangs in one of them keeps its thread, which ends with the process."""
         if self._completed is not None:
             self._completed.close()
-        for connection in (self._far, self._source):
+        for connection in (self._far or self._opened_in_vain(), self._source):
             if connection is not None:
                 connection.close()
+
+    def _opened_in_vain(self) -> Connection | None:
+        return self._opening.connection_if_open() if self._opening is not None else None
 
     def _images(self) -> RemoteImages:
         return RemoteImages(self.connection(DESTINATION), self.destination_host)
@@ -325,28 +319,3 @@ def _job(domain: t.Any) -> str | None:
 def _is_uuid(text: str) -> bool:
     plain = text.replace("-", "")
     return len(plain) == 32 and all(digit in "0123456789abcdefABCDEF" for digit in plain)
-
-
-def _within(seconds: float, call: t.Callable[[], Connection], uri: str) -> Connection:
-    """The answer of ``call``, or HOST_UNREACHABLE when it takes longer; then its thread is left to itself."""
-    answer: list[Connection | KvmError] = []
-    done = threading.Event()
-
-    def work() -> None:
-        try:
-            answer.append(call())
-        except KvmError as error:
-            answer.append(error)
-        done.set()
-
-    threading.Thread(target=work, name="connect", daemon=True).start()
-    if not done.wait(seconds):
-        raise KvmError(
-            "HOST_UNREACHABLE",
-            f"libvirt at '{uri}' did not answer within {seconds:g} s. Check that the host is up and its network.",
-            uri=uri,
-        )
-    result = answer[0]
-    if isinstance(result, KvmError):
-        raise result
-    return result

@@ -112,9 +112,11 @@ def control_probe(uri: str) -> Probe | None:
     return Probe(TO_DESTINATION, CONTROL, parts.hostname, port, probe(parts.hostname, port))
 
 
-def gather(source: Connection, destination: Connection, domain: Domain, request: Request) -> CheckFacts:
-    """All facts for moving ``domain`` from ``source`` (this host) to ``destination``."""
-    here = read_host(source)
+def gather(
+    source: Connection, destination: Connection, domain: Domain, request: Request, here: Host | None = None
+) -> CheckFacts:
+    """All facts for moving ``domain`` from ``source`` (this host) to ``destination``; ``here`` is the source, if it was read before."""
+    here = here or read_host(source)
     stopped = not domain.active or request.method in STOPPED_METHODS
     if stopped:
         domain = dataclasses.replace(domain, cpu=_cpu_at_arrival(source, domain, request))

@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._checks.preflight import check
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.domains import read_domains
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.hosts import read_host
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import DESTINATION, SOURCE, MoveGateway
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import Request, gather
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
@@ -44,6 +46,10 @@ class Surveyor:
         self._options = options
         self._mapping = mapping
         self._facts = facts
+        # What is asked of the source host itself does not change meanwhile, and the destination is still being connected to.
+        background = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+        self._here = background.submit(read_host, gateway.connection(SOURCE))
+        background.shutdown(wait=False)
 
     def __call__(self, uuid: str) -> Survey:
         """Everything the preflight finds. Raises InputError where the options name what the domain does not have."""
@@ -64,7 +70,7 @@ class Surveyor:
             facts=self._facts,
             ours=(*self._ours(uuid), *leftovers),
         )
-        facts = gather(source, destination, domain, request)
+        facts = gather(source, destination, domain, request, self._here.result())
         return Survey(domain, tuple(check(facts)), facts.choice, leftovers)
 
     def _leftovers(self, domain: Domain) -> tuple[str, ...]:
