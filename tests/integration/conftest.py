@@ -48,6 +48,8 @@ def sweep(lab: Lab) -> None:
         guest.remove()
     for host in lab.hosts:
         host.run(["sh", "-c", EMPTY_HOST])
+        for device in lab.block_devices(host):
+            lab.remove_block_device(device)
 
 
 #: For domains that a test defined by hand, and for what a move that was cut off left behind.
