@@ -36,7 +36,7 @@ def table_of(plan: Plan) -> list[str]:
 
 
 def _moves(moves: t.Sequence[PlannedMove]) -> list[str]:
-    rows = [_HEADER]
+    rows: list[tuple[str, ...]] = [_HEADER]
     for move in moves:
         rows.append(
             (

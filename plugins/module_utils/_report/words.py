@@ -187,7 +187,9 @@ def lines(report: Report) -> list[str]:
 
 def files(report: Report) -> list[str]:
     """Every file that would be copied, as a table with its size and the space where it goes; nothing for live moves."""
-    rows = [("domain", "file", "on the source", "size", "data", "on the destination", "free there")]
+    rows: list[tuple[str, ...]] = [
+        ("domain", "file", "on the source", "size", "data", "on the destination", "free there")
+    ]
     for outcome in report.outcomes:
         for number, file in enumerate(outcome.files):
             rows.append(
