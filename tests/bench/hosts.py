@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
+import subprocess
 import time
 import typing as t
 
@@ -17,10 +18,13 @@ from tests.bench.harness import NotMeasured
 from tests.lab.guest.guest import Guest
 from tests.lab.host import Host
 from tests.lab.lab import Lab
+from tests.lab.shell import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STAGE = "opt/virtops-bench"
 MODULE = "ansible_collections.virtops.kvm.plugins.modules.domain_migration"
+#: Pages in a second: quick, and yet the guest beats.
+_TOUCH_RATE, _PAGES_PER_MIB = 20000, 256
 
 
 def stage_module(host: Host) -> None:
@@ -37,11 +41,6 @@ def stage_module(host: Host) -> None:
     host.run(["python3", "-m", "compileall", "-q", f"/{STAGE}"], check=False)
 
 
-def uri(host: Host) -> str:
-    """The libvirt URI by which other hosts reach it."""
-    return f"qemu+ssh://root@{host.address}/system"
-
-
 def timed(host: Host, words: list[str]) -> tuple[float, str]:
     """Seconds and output of a command on the host. Raises NotMeasured when it fails."""
     start = time.monotonic()
@@ -56,7 +55,7 @@ def module_move(guest: Guest, source: Host, destination: Host, **options: t.Any)
     """Move by our module; the seconds of its whole process."""
     arguments = {
         "name": guest.name,
-        "destination": uri(destination),
+        "destination": destination.uri,
         "migration_address": destination.address,
         **options,
     }
@@ -68,12 +67,33 @@ def module_move(guest: Guest, source: Host, destination: Host, **options: t.Any)
     return seconds
 
 
+def touch_memory(guest: Guest) -> None:
+    """Let the guest write to all of the memory that it may dirty, so that it has to be sent; then it keeps still."""
+
+    def touched() -> bool:
+        status = guest.status()
+        return status is not None and status["dirtied"] >= status["area_mib"] * _PAGES_PER_MIB
+
+    guest.set_dirty_rate(_TOUCH_RATE)
+    wait_for(f"guest {guest.name} to touch its memory", touched, 600)
+    guest.set_dirty_rate(0)
+
+
+def bytes_sent(host: Host) -> int:
+    """What a host whose link is shaped has put on it since then, as the shaper counts it: with all headers."""
+    words = ["tc", "-s", "-j", "-n", host.netns, "qdisc", "show", "dev", "eth0", "root"]
+    shown = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    if len(shown) != 1 or shown[0]["kind"] != "tbf":
+        raise NotMeasured(f"the link of {host.name} is not shaped: {shown}")
+    return int(shown[0]["bytes"])
+
+
 def virsh_words(guest: Guest, destination: Host, *, copy_storage: bool) -> list[str]:
     """What a careful person types instead."""
     words = ["virsh", "-q", "migrate", "--live", "--p2p", "--persistent", "--undefinesource"]
     if copy_storage:
         words.append("--copy-storage-all")
-    return [*words, guest.uuid, uri(destination), "--migrateuri", f"tcp://{destination.address}"]
+    return [*words, guest.uuid, destination.uri, "--migrateuri", f"tcp://{destination.address}"]
 
 
 def virsh_move(guest: Guest, source: Host, destination: Host, *, copy_storage: bool) -> float:

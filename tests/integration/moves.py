@@ -21,17 +21,12 @@ SLOW = 3
 FILLED = 90
 
 
-def uri(lab: Lab, host: str) -> str:
-    """The libvirt URI by which the other hosts reach ``host``."""
-    return f"qemu+ssh://root@{lab.host(host).address}/system"
-
-
 def options(lab: Lab, guest: Guest | str, destination: str, **more: t.Any) -> dict[str, t.Any]:
     """The options of domain_migration for a move of ``guest`` to the lab host ``destination``."""
     name = guest if isinstance(guest, str) else guest.name
     return {
         "name": name,
-        "destination": uri(lab, destination),
+        "destination": lab.host(destination).uri,
         "migration_address": lab.host(destination).address,
         **more,
     }

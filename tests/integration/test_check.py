@@ -12,7 +12,6 @@ import pytest
 
 from tests.integration.ansible_runs import run_module
 from tests.integration.conftest import sweep
-from tests.integration.moves import uri
 
 if t.TYPE_CHECKING:
     from tests.lab import Lab
@@ -40,7 +39,7 @@ def guest(lab: Lab) -> t.Iterator[Guest]:
 def check(lab: Lab, name: str, *arguments: str, **more: t.Any) -> dict[str, t.Any]:
     """The result of migration_check_info from the first host to the second."""
     source, destination = (host.name for host in lab.hosts[:2])
-    options = {"name": name, "destination": uri(lab, destination), "destination_label": destination, **more}
+    options = {"name": name, "destination": lab.host(destination).uri, "destination_label": destination, **more}
     result = run_module(lab.inventory, source, "migration_check_info", options, *arguments)
     assert not result["changed"]
     return result
@@ -193,7 +192,7 @@ def test_causes(lab: Lab, guest: Guest, cause: str) -> None:
 
 def test_the_same_host(lab: Lab, guest: Guest) -> None:
     here = lab.hosts[0]
-    result = check(lab, guest.name, destination=uri(lab, here.name), destination_label="kvm1-again")
+    result = check(lab, guest.name, destination=here.uri, destination_label="kvm1-again")
     assert "SAME_HOST" in blocking(result)
 
 

@@ -48,6 +48,11 @@ class Host:
         return f"{self.name}.{self.lab}.test"
 
     @property
+    def uri(self) -> str:
+        """The libvirt URI by which the other hosts reach it."""
+        return f"qemu+ssh://root@{self.address}/system"
+
+    @property
     def uuid(self) -> str:
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, self.fqdn))
 
