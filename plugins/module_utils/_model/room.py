@@ -45,12 +45,12 @@ class Need:
 def needs_of(domain: Domain, copied: t.Sequence[str], paths: t.Mapping[str, str] | None = None) -> tuple[Need, ...]:
     """What the disks ``copied`` (targets) take as files. ``paths`` gives other paths on the destination by target.
 
-    Block devices are not in it: they have to be there already, in their exact size.
+    What goes onto a block device is not in it: that has to be there already. What leaves one for a file is.
     """
     needs = []
     for disk in domain.disks:
-        if disk.target in copied and disk.type == "file" and disk.source:
-            path = (paths or {}).get(disk.target, disk.source)
+        path = (paths or {}).get(disk.target, disk.source) if disk.source else None
+        if disk.target in copied and disk.type in ("file", "block") and path and not path.startswith("/dev/"):
             now = disk.copy_size or 0
             needs.append(Need(disk.target, path, folder_of(path), now, max(now, disk.virtual_size or 0)))
     return tuple(needs)

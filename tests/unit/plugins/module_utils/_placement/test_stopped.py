@@ -14,6 +14,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.units import GIB
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Cpu
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Reachability
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Plan, PlannedMove
+from ansible_collections.virtops.kvm.plugins.module_utils._model.room import needs_of
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.estimates import estimate
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner import ANY_HOST, plan
@@ -199,3 +200,12 @@ def test_the_permission_to_stop_is_part_of_the_fingerprint(fleet: t.Any) -> None
         empties(fleet, domain, shut_off="stay").fingerprint,
     }
     assert len(marks) == 4
+
+
+def test_what_leaves_a_block_device_for_a_file_needs_space_and_what_goes_onto_one_does_not(fleet: t.Any) -> None:
+    size = {"virtual_size": 10 * GIB, "allocated": 10 * GIB}
+    disks = [fleet.disk("vda", "/dev/vg/a", type="block", **size), fleet.disk("vdb", "/img/b", **size)]
+    domain = fleet.domain("a", disks=disks)
+    targets = ("vda", "vdb")
+    assert [need.path for need in needs_of(domain, targets)] == ["/img/b"]
+    assert [need.path for need in needs_of(domain, targets, {"vda": "/img/a", "vdb": "/dev/vg/b"})] == ["/img/a"]
