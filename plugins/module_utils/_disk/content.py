@@ -19,7 +19,7 @@ import subprocess
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
-from ansible_collections.virtops.kvm.plugins.module_utils._core.command import Process
+from ansible_collections.virtops.kvm.plugins.module_utils._core.command import Process, find
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import MIB
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.device import write_all
@@ -39,6 +39,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.qemunbd import o
 
 RAW, QCOW2, ZSTD = "raw", "qcow2", "zstd"
 FORMATS = (RAW, QCOW2, ZSTD)
+_PROGRAMS: dict[str, tuple[str, ...]] = {RAW: (), QCOW2: ("qemu-img", "qemu-nbd"), ZSTD: ("zstd",)}
 _MAGIC = {QCOW2: b"QFI\xfb", ZSTD: b"\x28\xb5\x2f\xfd"}
 #: So many blocks are read ahead of the one that is written.
 _AHEAD = 8
@@ -57,6 +58,12 @@ class Sink(t.Protocol):
 
     def close(self) -> None:
         """Let go of it, complete or not."""
+
+
+def check_programs(form: str) -> None:
+    """Raises KvmError PROGRAM_MISSING where this host cannot read or write the format."""
+    for program in _PROGRAMS[form]:
+        find(program)
 
 
 def looks_like(head: bytes) -> str:

@@ -204,6 +204,7 @@ class Dump:
 
     def survey(self) -> list[Decision]:
         """What there is to do. Raises KvmError for everything that can be known to fail."""
+        content.check_programs(self._options.format)
         decisions: list[Decision] = []
         data: dict[int, int] = {}
         for index, pair in enumerate(self._pairs):

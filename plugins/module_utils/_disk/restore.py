@@ -133,6 +133,7 @@ def examine(pair: Pair, asked: str | None) -> Source:
     sidecar = read_sidecar(place.real)
     head = content.read_head(place.real, _HEAD)
     form = choose_format(asked, sidecar.format if sidecar else None, head, pair.image)
+    content.check_programs(form)
     if sidecar is not None:
         _check_bytes(pair, place, sidecar)
     if form == content.QCOW2:
