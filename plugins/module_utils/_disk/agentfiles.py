@@ -11,6 +11,7 @@ Runs on the destination, shipped there as text: the standard library only.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -174,6 +175,25 @@ def remove(path: str, folder: bool = False) -> Value:
     return {"path": path, "removed": True}
 
 
+def rename(path: str, to: str) -> Value:
+    """Give a file another name in its folder, which nobody else may have."""
+    path, to = checked_path(path), checked_path(to)
+    try:
+        # Unlike rename, link never replaces what is there.
+        os.link(path, to, follow_symlinks=False)
+        os.unlink(path)
+    except FileExistsError as exc:
+        raise KvmError("DESTINATION_EXISTS", f"'{to}' exists, and stays.", path=to) from exc
+    except OSError as exc:
+        if exc.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        if os.path.lexists(to):
+            raise KvmError("DESTINATION_EXISTS", f"'{to}' exists, and stays.", path=to) from exc
+        os.rename(path, to)
+    _sync_folder(os.path.dirname(to))
+    return {"path": to}
+
+
 def set_owner(path: str, owner: str | None = None, mode: int | None = None) -> Value:
     """Owner and mode of one file."""
     path = checked_path(path)
@@ -212,6 +232,7 @@ VERBS: dict[str, t.Callable[..., Value]] = {
     "tree": tree,
     "put_tree": put_tree,
     "remove": remove,
+    "rename": rename,
     "set_owner": set_owner,
     "rebase": rebase,
 }

@@ -7,17 +7,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
-import dataclasses
 import errno
-import hashlib
 import os
-import socket
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
-from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import wire
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.agentimage import name_of_owner
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.connect import Link, connected
@@ -27,13 +23,28 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
     Stop,
     Stopped,
     block_numbers,
-    digest_reader,
     threads_for,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import (
+    COPY,
+    PROVE,
+    CopyJob,
+    CopyProgress,
+    CopyResult,
+    Tell,
+    check_job,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.look import Looker, Seen, ask_digests, end_read
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.nbd import WriteFailed
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.source import Source, open_source, source_changed
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.source import (
+    Source,
+    check_free,
+    open_source,
+    source_changed,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.transfer import (
+    Blocks,
     Budget,
     Counters,
     Transfer,
@@ -42,87 +53,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.transfer import 
     wait_for,
 )
 
-FORMATS = ("raw", "qcow2")
-COMPARE, COPY, PROVE = "compare", "copy", "prove"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: Blocks of which the other end tells the digests in one answer.
-_RANGE = 256
 _LOST_SECONDS = 3.0
-
-
-@dataclasses.dataclass(frozen=True)
-class CopyJob:
-    """What is to be copied where. Without a ``destination_format`` (or with the source's) the bytes are copied as they are, so
-    that internal snapshots, bitmaps and compressed clusters stay; otherwise the content that a guest sees, and so with ``content``.
-
-    ``head`` replaces the first bytes (of a layer whose backing file has another name there). ``seed`` leaves the partial and
-    proves nothing: for a source that is still written to. ``replace`` permits to overwrite another content.
-    """
-
-    source: str
-    destination: str
-    source_format: str = "raw"
-    destination_format: str = ""
-    content: bool = False
-    head: t.Optional[bytes] = None
-    owner: t.Optional[str] = None
-    mode: t.Optional[int] = None
-    device: bool = False
-    replace: bool = False
-    bandwidth: float = 0
-    address: str = ""
-    seed: bool = False
-    image_options: str = ""
-
-    @property
-    def converts(self) -> bool:
-        """Whether the content is copied, and not the bytes."""
-        return self.content or (self.destination_format or self.source_format) != self.source_format
-
-    @property
-    def written_format(self) -> str:
-        """The format in which the other end writes: raw for bytes."""
-        return (self.destination_format or self.source_format) if self.converts else "raw"
-
-    @property
-    def key(self) -> str:
-        """Names the partial: the same for the same copy, so that the next try finds it."""
-        words = [socket.gethostname(), self.source, self.destination, self.source_format, self.written_format]
-        return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:10]
-
-
-@dataclasses.dataclass(frozen=True)
-class CopyProgress:
-    """How far a copy is. Bytes; ``done`` counts what is equal on both sides, sent or not."""
-
-    stage: str
-    done: int
-    total: int
-    sent: int
-
-
-@dataclasses.dataclass(frozen=True)
-class CopyResult:
-    """What a copy was. Bytes and seconds. ``data_bytes``: length of the blocks (1 MiB) that are not all zeros."""
-
-    path: str
-    size: int
-    data_bytes: int
-    sent_bytes: int
-    zeroed_bytes: int
-    skipped_bytes: int
-    digest: str
-    proven: bool
-    seconds: float
-    resumed: bool
-    changed: bool
-    allocated: int
-    transport: str
-    control_bytes: int
-    partial: str = ""
-
-
-Tell = t.Callable[[CopyProgress], None]
 
 
 def copy_disk(
@@ -139,18 +71,28 @@ def copy_disk(
     PROOF_FAILED, COPY_STOPPED, COPY_RUNNING, CONNECTION_LOST, IMAGE_INVALID, PROGRAM_MISSING, MISSING_LIBRARY.
     """
     check_job(job)
-    return _Copy(job, remote, tell or (lambda unused_progress: None), stop or (lambda: False), clock or Clock()).run()
+    return _Copy(job, remote, tell or _say_nothing, stop or _never, clock or Clock()).run()
 
 
-def check_job(job: CopyJob) -> None:
-    """Raises InputError for a job that cannot be done."""
-    wire.checked_path(job.source, "source")
-    wire.checked_path(job.destination, "destination")
-    for name, value in (("source_format", job.source_format), ("destination_format", job.destination_format or "raw")):
-        if value not in FORMATS:
-            raise InputError(name, f"The format '{value}' cannot be copied; it is one of {', '.join(FORMATS)}.")
-    if job.bandwidth < 0:
-        raise InputError("bandwidth", "The bandwidth cannot be negative; 0 is no limit.")
+def foresee(job: CopyJob, remote: Remote, *, tell: Tell | None = None, stop: Stop | None = None) -> Seen:
+    """What copy_disk would find at the destination. Changes nothing, and raises what copy_disk would raise before it begins."""
+    check_job(job)
+    if not job.seed:
+        check_free(job.source, job.source_format)
+    with _opened(job) as source:
+        return Looker(job, remote, tell or _say_nothing, stop or _never).look(source)
+
+
+def _say_nothing(unused_progress: CopyProgress) -> None:
+    pass
+
+
+def _never() -> bool:
+    return False
+
+
+def _opened(job: CopyJob) -> contextlib.AbstractContextManager[Source]:
+    return open_source(job.source, job.source_format, content=job.converts, head=job.head)
 
 
 class _Copy:
@@ -169,12 +111,14 @@ class _Copy:
         self.transport = ""
         self.counters = Counters()
         self._tell = tell
+        self._looker = Looker(job, remote, tell, self._stopping)
         self._budget = Budget(job.bandwidth * (1 << 20), clock)
 
     def run(self) -> CopyResult:
         try:
-            job = self.job
-            with open_source(job.source, job.source_format, content=job.converts, head=job.head) as source:
+            if not self.job.seed:
+                check_free(self.job.source, self.job.source_format)
+            with _opened(self.job) as source:
                 return self._copy(source)
         except Stopped as exc:
             raise KvmError(
@@ -188,17 +132,17 @@ class _Copy:
         except KvmError as exc:
             if exc.error_code == "DESTINATION_FULL":
                 self._abandon()
+                self._remove_partial()
             exc.details.setdefault("partial", self.work if exc.error_code != "DESTINATION_FULL" else "")
             raise
         finally:
             self._leave()
 
     def _copy(self, source: Source) -> CopyResult:
-        facts = self.remote.call("stat", path=self.job.destination)
-        own, there = self._look_first(source, facts)
-        if own is not None and there is not None and own.digests == there:
-            return self._result(source, own, facts["path"], changed=False, allocated=facts["allocated"])
-        self._check_room(source, facts)
+        seen = self._looker.look(source)
+        own, there = seen.own, seen.there
+        if own is not None and seen.equal:
+            return self._result(own, seen.facts["path"], changed=False, allocated=seen.facts["allocated"])
         opened = self.remote.call(
             "open",
             path=self.job.destination,
@@ -210,112 +154,28 @@ class _Copy:
         )
         self.image, self.work, self.resumed = opened["image"], opened["work"], opened["existing"]
         if opened["existing"] and there is None:
-            own, there = self._compare(source, self.work)
+            own, there = self._looker.compare(source, self.work)
+            if there is None:
+                raise KvmError(
+                    "IMAGE_INVALID", f"'{self.work}' has a wrong size; remove it, and run again.", path=self.work
+                )
         own = self._send(source, own, there if opened["existing"] else None)
         if self.job.seed:
             self.remote.call("sync", image=self.image)
-            return self._result(source, own, self.work, changed=True, allocated=0)
+            return self._result(own, self.work, changed=True, allocated=0)
         source.check_unchanged()
         done = self.remote.call("finish", image=self.image, **self._owner())
         self.image = None
-        return self._result(source, own, done["path"], changed=True, allocated=done["allocated"])
-
-    # ---- looking ----
-
-    def _look_first(
-        self, source: Source, facts: dict[str, t.Any]
-    ) -> tuple[BlockDigests | None, dict[int, bytes] | None]:
-        """The digests of both sides, where the destination may already hold what is wanted."""
-        if self.job.device and facts.get("kind") != "block":
-            raise KvmError(
-                "DEVICE_NOT_FOUND",
-                f"There is no block device '{self.job.destination}' on {self.remote.label}; create it first.",
-                path=self.job.destination,
-            )
-        if not facts["exists"]:
-            return None, None
-        if facts["kind"] == "block" and facts["in_use"]:
-            raise KvmError(
-                "DEVICE_IN_USE",
-                f"The device '{self.job.destination}' on {self.remote.label} is in use ({facts['in_use']}); "
-                "unmount it, or shut off the guest.",
-                path=self.job.destination,
-            )
-        raw = self.job.written_format == "raw"
-        if facts["kind"] == "block" and raw and facts["size"] < source.reader.size:
-            raise KvmError(
-                "DESTINATION_TOO_SMALL",
-                f"The device '{self.job.destination}' on {self.remote.label} has {facts['size']} bytes, the source "
-                f"{source.reader.size}; use a larger one.",
-                path=self.job.destination,
-                size=facts["size"],
-                needed=source.reader.size,
-            )
-        if facts["kind"] == "file" and raw and facts["size"] != source.reader.size:
-            return None, None
-        if facts["kind"] == "block" and not raw:
-            return None, None
-        try:
-            return self._compare(source, facts["path"])
-        except KvmError as exc:
-            if exc.error_code != "IMAGE_INVALID" or facts["kind"] == "block":
-                raise
-            return None, None
-
-    def _compare(self, source: Source, path: str) -> tuple[BlockDigests, dict[int, bytes]]:
-        """The digests of both sides, each read by its own host at the same time."""
-        size = source.reader.size
-        read = self.remote.call("read", path=path, image_format=self.job.written_format, size=size)
-        try:
-            answers = self._ask_digests(read["reader"], range(-(-size // BLOCK)))
-            total = -(-size // BLOCK) * BLOCK
-            own = digest_reader(
-                source.reader,
-                stop=self._stopping,
-                tell=lambda done: self._tell(CopyProgress(COMPARE, min(done, total), total, 0)),
-            )
-            there: dict[int, bytes] = {}
-            for answer in answers:
-                there.update(wire.unpack_digests(wait_for(answer, self.stop)))
-        finally:
-            with contextlib.suppress(KvmError):
-                self.remote.call("end_read", reader=read["reader"])
-        return own, there
-
-    def _ask_digests(self, reader: int, numbers: range) -> list[concurrent.futures.Future[t.Any]]:
-        return [
-            self.remote.send("digests", reader=reader, ranges=[[first, min(_RANGE, numbers.stop - first)]])
-            for first in range(numbers.start, numbers.stop, _RANGE)
-        ]
+        return self._result(own, done["path"], changed=True, allocated=done["allocated"])
 
     def _stopping(self) -> bool:
         if self.remote.lost is not None:
             raise self.remote.lost
         return self.stop()
 
-    def _check_room(self, source: Source, facts: dict[str, t.Any]) -> None:
-        """A destination that cannot hold it is told before anything is sent."""
-        if facts["exists"]:
-            return
-        free = self.remote.call("space", path=self.job.destination)["free"]
-        partial = self.remote.call("stat", path=f"{self.job.destination}.partial-{self.job.key}")
-        if partial["exists"]:
-            free += partial["allocated"]
-        if source.allocated > free:
-            if partial["exists"]:
-                self.remote.call("remove", path=partial["path"])
-            raise KvmError(
-                "DESTINATION_FULL",
-                f"'{self.job.source}' needs {source.allocated} bytes, and there are {free} free for '{self.job.destination}' on "
-                f"{self.remote.label}; make room there, or choose another place.",
-                path=self.job.destination,
-                needed=source.allocated,
-                free=free,
-            )
-
     # ---- sending ----
 
-    def _send(self, source: Source, own: BlockDigests | None, there: dict[int, bytes] | None) -> BlockDigests:
+    def _send(self, source: Source, own: BlockDigests | None, there: Blocks | None) -> BlockDigests:
         reader, raw = source.reader, self.job.written_format == "raw"
         if there is None:
             total = sum(length for unused_offset, length in reader.extents())
@@ -358,8 +218,7 @@ class _Copy:
 
     def _end_transfer(self, transfer: Transfer) -> None:
         if transfer.far_reader >= 0:
-            with contextlib.suppress(KvmError):
-                self.remote.call("end_read", reader=transfer.far_reader)
+            end_read(self.remote, transfer.far_reader)
 
     def _judge(
         self, source: Source, transfer: Transfer, work: Work, own: BlockDigests | None, link: Link
@@ -401,12 +260,11 @@ class _Copy:
         read = self.remote.call("read", path=self.work, image_format=self.job.written_format, size=size)
         try:
             proven: dict[int, bytes] = {}
-            for answer in self._ask_digests(read["reader"], range(own.count)):
+            for answer in ask_digests(self.remote, read["reader"], own.count):
                 proven.update(wire.unpack_digests(wait_for(answer, self._stopping)))
                 self._tell(CopyProgress(PROVE, len(proven) * BLOCK, own.data_bytes, self.counters.sent))
         finally:
-            with contextlib.suppress(KvmError):
-                self.remote.call("end_read", reader=read["reader"])
+            end_read(self.remote, read["reader"])
         self._check_proof(_differing(own, proven))
 
     def _check_proof(self, wrong: list[int]) -> None:
@@ -434,6 +292,7 @@ class _Copy:
     def _write_error(self, exc: WriteFailed) -> KvmError:
         if exc.errno in _FULL:
             self._abandon()
+            self._remove_partial()
             return KvmError(
                 "DESTINATION_FULL",
                 f"'{self.job.destination}' on {self.remote.label} ran out of room; what was begun there is removed. Make room, or "
@@ -465,6 +324,12 @@ class _Copy:
             with contextlib.suppress(KvmError):
                 self.remote.call("abandon", image=image)
 
+    def _remove_partial(self) -> None:
+        """Also what an earlier try left: it is of no use where there is no room."""
+        if self.remote.lost is None:
+            with contextlib.suppress(KvmError):
+                self.remote.call("remove", path=f"{self.job.destination}.partial-{self.job.key}")
+
     def _leave(self) -> None:
         """Let go of the image; its partial stays for the next try."""
         image, self.image = self.image, None
@@ -472,7 +337,7 @@ class _Copy:
             with contextlib.suppress(KvmError):
                 self.remote.call("leave", image=image)
 
-    def _result(self, source: Source, own: BlockDigests, path: str, *, changed: bool, allocated: int) -> CopyResult:
+    def _result(self, own: BlockDigests, path: str, *, changed: bool, allocated: int) -> CopyResult:
         return CopyResult(
             path=path,
             size=own.size,

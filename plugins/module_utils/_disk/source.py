@@ -13,9 +13,11 @@ import os
 import stat
 import typing as t
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core import command
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.imageheader import backing_location, read_image
-from ansible_collections.virtops.kvm.plugins.module_utils._disk import device
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import device, header, inuse
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import Reader, threads_for
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.qemunbd import opened
 
@@ -27,11 +29,14 @@ Stamp = tuple[t.Any, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One image of a backing chain. ``backing`` is the path of what it builds on, "" for the base."""
+    """One image of a backing chain. ``backing`` is the path of what it builds on, "" for the base; ``name`` and ``name_format``
+    are what the image itself says of that."""
 
     path: str
     format: str
     backing: str = ""
+    name: str = ""
+    name_format: str = ""
 
 
 def chain_of(path: str, image_format: str) -> list[Layer]:
@@ -54,7 +59,7 @@ def chain_of(path: str, image_format: str) -> list[Layer]:
         below = backing_location(path, facts.backing_path) if facts.backing_path else ""
         if below and not below.startswith("/"):
             raise KvmError("IMAGE_INVALID", f"'{path}' builds on '{below}', which is no file of this host.", path=path)
-        layers.append(Layer(path, form or "raw", below))
+        layers.append(Layer(path, form or "raw", below, facts.backing_path or "", facts.backing_format or ""))
         path, form = below, facts.backing_format or "raw"
     return layers
 
@@ -128,6 +133,33 @@ def source_changed(path: str) -> KvmError:
     )
 
 
+def check_free(path: str, image_format: str) -> None:
+    """Raises KvmError SOURCE_IN_USE where somebody writes to the source, DEVICE_IN_USE where it is a device."""
+    place = device.look(path)
+    if place.kind == device.BLOCK_DEVICE:
+        inuse.check_free(place, writing=False, clock=Clock())
+        return
+    # QEMU's own locks: a reader is refused while a writer has the image.
+    done = command.run(["qemu-img", "info", "-f", image_format, path])
+    if done.status != 0 and "lock" in done.stderr:
+        raise KvmError(
+            "SOURCE_IN_USE",
+            f"'{path}' is in use by a guest or a program that writes to it; shut off the guest, and run again.",
+            path=path,
+        )
+
+
+def check_image(path: str) -> None:
+    """Raises KvmError IMAGE_INVALID for what is no qcow2 image, or whose data is elsewhere, so that its bytes are not all of it."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(header.FIXED)
+    except OSError as exc:
+        raise missing_source(path, exc) from exc
+    header.cluster_size(head)
+    header.check_whole(head)
+
+
 @contextlib.contextmanager
 def open_source(path: str, image_format: str, *, content: bool, head: bytes | None = None) -> t.Iterator[Source]:
     """Open the source: its content with ``content``, else its bytes, of which ``head`` may replace the first.
@@ -135,6 +167,8 @@ def open_source(path: str, image_format: str, *, content: bool, head: bytes | No
     Raises KvmError SOURCE_MISSING and IMAGE_INVALID.
     """
     layers = chain_of(path, image_format) if content and image_format == "qcow2" else [Layer(path, image_format)]
+    if not content and image_format == "qcow2":
+        check_image(path)
     stamps = {layer.path: stamp_of(layer.path) for layer in layers}
     allocated = sum(os.stat(layer.path).st_blocks * 512 for layer in layers)
     try:

@@ -16,6 +16,7 @@ import typing as t
 
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import dump, restore
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.look import Seen
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.modules import domain_migration
@@ -110,6 +111,32 @@ class Disk:
         """Nothing to do."""
 
 
+class Copies:
+    """A source, and a destination that has nothing yet."""
+
+    def owner(self, path: str) -> str:
+        return "root:root"
+
+    def jobs(self, job: t.Any, **unused_options: t.Any) -> list[t.Any]:
+        return [job]
+
+    def connect(self, destination: str) -> str:
+        return "kvm2"
+
+    def before(self, jobs: list[t.Any]) -> list[t.Any]:
+        return [{"exists": False, "path": job.destination} for job in jobs]
+
+    def foresee(self, jobs: list[t.Any]) -> list[t.Any]:
+        return [Seen({"exists": False, "path": job.destination}, free=1, needed=1) for job in jobs]
+
+    def copy(self, jobs: list[t.Any]) -> list[t.Any]:
+        """Would copy."""
+        return []
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
 PAIR = Pair("/dev/vg/lv", "/srv/lv.img")
 DISKS = {"disks": [{"device": PAIR.device, "image": PAIR.image}]}
 
@@ -125,6 +152,11 @@ def module(name: str) -> t.Any:
 
 
 CASES = {
+    "disk_copy": Case(
+        {"source": "/a.raw", "source_format": "raw", "destination": "root@kvm2", "chain": "keep"},
+        lambda folder: Copies(),
+        ("owner", "jobs", "connect", "before", "foresee", "close"),
+    ),
     "disk_dump": Case(
         {**DISKS, "format": "raw"},
         lambda folder: Disk(dump.Decision(PAIR, dump.DUMP, 512)),
