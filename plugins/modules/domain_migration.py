@@ -288,12 +288,15 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clo
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import MoveGateway, host_of
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_carrier import DiskCarrier
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     ACTIONS,
+    CHAINS,
     COMPRESSIONS,
     METHODS,
     POLICIES,
+    SHUTDOWN_ACTIONS,
     Options,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.runner import run as run_move
@@ -334,6 +337,11 @@ def argument_spec() -> dict[str, t.Any]:
         "source_slots": {"type": "int", "default": 2},
         "destination_slots": {"type": "int", "default": 2},
         "destination_facts": {"type": "dict"},
+        "may_stop": {"type": "bool", "default": False},
+        "shutdown_timeout": {"type": "float", "default": 300},
+        "shutdown_action": {"type": "str", "choices": list(SHUTDOWN_ACTIONS), "default": "fail"},
+        "chain": {"type": "str", "choices": list(CHAINS), "default": "keep"},
+        "transfer_host": {"type": "str"},
         "progress_id": {"type": "str"},
         "progress_interval": {"type": "float", "default": 5},
     }
@@ -372,6 +380,12 @@ def run(params: Params, check_mode: bool, gateway: GatewayMaker) -> Result:
             survey=Surveyor(ends, workspace, options, mapping, facts),
             stop=stop,
             progress_id=progress_id,
+            carrier=lambda: DiskCarrier(
+                options.transfer_host or params["destination"],
+                ends.destination_host,
+                address=options.migration_address or "",
+                bandwidth=options.bandwidth,
+            ),
         )
         report = run_move(context, options.migration_address or host_of(params["destination"]), check_mode=check_mode)
     values = {
@@ -380,6 +394,7 @@ def run(params: Params, check_mode: bool, gateway: GatewayMaker) -> Result:
         "method_reason": report.move.method_reason,
         "findings": findings_data(report.findings),
         "move": report.move,
+        "files": list(report.files),
     }
     return Result(values, report.changes, report.warnings, report.diff, report.msg)
 

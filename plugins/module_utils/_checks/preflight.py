@@ -70,10 +70,11 @@ def check(facts: CheckFacts) -> list[Finding]:
             for kept in (as_stopped(facts.pair, facts.choice.method, finding) for finding in found)
             if kept is not None
         ]
-    return [_accepted(finding, facts.accept) for finding in found]
+    return [accepted(finding, facts.accept) for finding in found]
 
 
-def _accepted(finding: Finding, accept: t.Collection[str]) -> Finding:
+def accepted(finding: Finding, accept: t.Collection[str]) -> Finding:
+    """``finding``, as a warning where it may be accepted and is."""
     if finding.severity != BLOCKER or finding.override != ACCEPT or finding.code not in accept:
         return finding
     message = f"{finding.message} This was accepted, so the move is tried all the same."

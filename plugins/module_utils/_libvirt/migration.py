@@ -29,6 +29,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.states import
     reason_name,
     state_name,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.stopped import StoppedCalls
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.volumes import RemoteImage, RemoteImages, mark_left
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Sighting
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.host import parse_capabilities
@@ -43,7 +44,7 @@ def host_of(uri: str) -> str:
     return urlsplit(uri).hostname or uri
 
 
-class MoveGateway:
+class MoveGateway(StoppedCalls):
     """Everything a move asks of, or does to, the two libvirtds. One connection to each side."""
 
     def __init__(

@@ -67,11 +67,60 @@ class CreatedImage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Piece:
+    """One file or device that a move with a stopped guest brings along.
+
+    ``kind`` is disk, layer (of a backing chain), nvram, tpm or save (the saved memory). The copy is made at ``staged``, which is
+    renamed to ``path`` in the switch; both are equal for a device. Formats are "bytes" for a copy of the file as it is, else
+    what the content is converted from and to. ``size`` is the length of the source, ``allocated`` what it takes on disk.
+    ``backing`` is what the copy's header must name where that differs from the source's. ``digest``, ``sent`` and ``proven``
+    are known once it is copied; ``present`` says that the destination had it already.
+    """
+
+    kind: str
+    target: str
+    source: str
+    path: str
+    staged: str
+    source_format: str = "bytes"
+    format: str = "bytes"
+    size: int = 0
+    allocated: int = 0
+    mode: int = 0o600
+    owner: str = ""
+    backing: t.Optional[str] = None
+    backing_format: t.Optional[str] = None
+    replaces: bool = False
+    digest: str = ""
+    sent: int = 0
+    proven: bool = False
+    present: bool = False
+
+    @property
+    def device(self) -> bool:
+        """Whether it goes onto a block device."""
+        return self.path.startswith("/dev/")
+
+
+@dataclasses.dataclass(frozen=True)
+class SnapshotRecord:
+    """What libvirt knows of one snapshot: its document, and whether it is the current one."""
+
+    xml: str
+    current: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Journal:
     """The record of one move on its source host: stage by stage, written before each stage starts.
 
     ``folders`` and ``nvram`` are what the move made on the destination besides images; ``state`` is the domain's state before
     it; ``source_disks`` are the local images that were copied, and ``source_disks_policy`` what becomes of them.
+
+    The rest belongs to moves with a stopped guest. ``arrival`` is how the domain is to be on the destination: running, paused,
+    saved or off. ``stopped`` tells that this move ended the guest on the source, ``stopped_at`` when, and ``seals`` what its
+    files looked like then, so that a start in between shows. ``source_autostart`` is what the source goes back to; ``defined``
+    that the destination may have the definition; ``managed_save`` whether the guest ran when its memory was saved.
     """
 
     id: str
@@ -97,12 +146,33 @@ class Journal:
     checkpoints: tuple[str, ...] = ()
     error_code: t.Optional[str] = None
     message: str = ""
+    arrival: str = ""
+    stopped: bool = False
+    stopped_at: float = 0.0
+    source_autostart: bool = False
+    seals: dict[str, str] = dataclasses.field(default_factory=dict)
+    pieces: tuple[Piece, ...] = ()
+    snapshots: tuple[SnapshotRecord, ...] = ()
+    state_xml: str = ""
+    managed_save: bool = False
+    defined: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """One copied file: the digest of its content was read on both hosts, and was the same."""
+
+    disk: str
+    path: str
+    size: int
+    digest: str
 
 
 @dataclasses.dataclass(frozen=True)
 class MoveResult:
     """What a move was. Durations are milliseconds where the name says so, else seconds; bytes went over the wire (or, for disks,
-    were processed by the mirror, holes included). ``started`` is the source's clock in seconds since the epoch, 0 where unknown."""
+    were processed by the mirror, holes included). ``started`` is the source's clock in seconds since the epoch, 0 where unknown.
+    ``stopped_seconds`` is how long the guest did not run, None for a live move; ``sent_bytes`` and ``proofs`` are of stopped ones."""
 
     domain: str
     uuid: str
@@ -118,3 +188,6 @@ class MoveResult:
     stages: dict[str, float] = dataclasses.field(default_factory=dict)
     source_disks_kept: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    stopped_seconds: t.Optional[float] = None
+    sent_bytes: int = 0
+    proofs: tuple[Proof, ...] = ()

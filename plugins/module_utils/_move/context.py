@@ -163,7 +163,8 @@ class Stop:
 
 @dataclasses.dataclass
 class Context:
-    """One run. ``survey`` is called when its facts are needed, as late as possible."""
+    """One run. ``survey`` is called when its facts are needed, as late as possible; ``carrier`` makes the way of files to the
+    destination (a Carrier of ``cold_ports``), for moves that stop the guest."""
 
     gateway: Gateway
     workspace: Workspace
@@ -179,6 +180,7 @@ class Context:
     stages: dict[str, float] = dataclasses.field(default_factory=dict)
     begun: float = 0.0
     method: str = ""
+    carrier: t.Optional[t.Callable[[], t.Any]] = None
 
     def elapsed(self) -> float:
         """Seconds since the run began."""

@@ -11,6 +11,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PAUSED
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Sighting
 
 MOVE = "move"
@@ -19,6 +20,7 @@ WAIT = "wait"
 ALREADY_THERE = "already_there"
 FINISH = "finish"
 RESUME_SOURCE = "resume_source"
+CONTINUE = "continue"
 REFUSE = "refuse"
 
 #: Reasons of a paused domain that say: an incoming or outgoing migration paused it, not a person.
@@ -38,8 +40,13 @@ class Decision:
     leftover: str = ""
 
 
-def decide(name: str, source: Sighting, destination: Sighting, journal: Journal | None) -> Decision:
-    """The one table of both sightings (semantics 1.4 and 3). ``journal`` is that of the last move of this domain, if any."""
+def decide(name: str, source: Sighting, destination: Sighting, journal: Journal | None, asked: str = "") -> Decision:
+    """The one table of both sightings (semantics 1.4 and 3). ``journal`` is that of the last move of this domain, if any;
+    ``asked`` the method that the user wants, where that matters: only a live move insists that the domain runs."""
+    if _stopped_unfinished(journal) and destination.reachable and _same(source, destination):
+        decision = _stopped(name, source, destination, t.cast(Journal, journal))
+        if decision is not None:
+            return decision
     if source.found and source.job == "migration_out":
         return Decision(ATTACH)
     if not destination.reachable:
@@ -55,6 +62,8 @@ def decide(name: str, source: Sighting, destination: Sighting, journal: Journal 
         return Decision(MOVE)
     if destination.active:
         return _seen_there(name, source, destination, journal)
+    if not source.found and destination.found and (asked == "auto" or asked in STOPPED_METHODS):
+        return Decision(ALREADY_THERE)
     if not source.found:
         return Decision(
             REFUSE,
@@ -63,6 +72,53 @@ def decide(name: str, source: Sighting, destination: Sighting, journal: Journal 
             "a live move needs a running domain, and it is not started by itself.",
         )
     return _only_source(name, source)
+
+
+def _stopped_unfinished(journal: Journal | None) -> bool:
+    return journal is not None and journal.method in STOPPED_METHODS and journal.stage not in ("done", "undone")
+
+
+def _same(source: Sighting, destination: Sighting) -> bool:
+    """Not two domains that share a name only."""
+    return not (source.found and destination.found) or source.uuid == destination.uuid
+
+
+def _stopped(name: str, source: Sighting, destination: Sighting, journal: Journal) -> Decision | None:
+    """After a move with a stopped guest that did not end; None where the common rows say enough.
+
+    Before its switch nothing of it can run on the destination. From the switch on the destination has the newest data, or may
+    have it; so it goes forward there, and never back.
+    """
+    switched = journal.stage in _MAY_HAVE_SWITCHED
+    if source.active and destination.active:
+        return None
+    if destination.active:
+        if not switched:
+            return Decision(
+                REFUSE,
+                "ALREADY_RUNNING_ON_DESTINATION",
+                f"Domain '{name}' is {destination.state} on {destination.host}, although its move from {source.host} had not come to "
+                "start it there. Nothing was touched. Find out who started it there, and which side has the newer data.",
+            )
+        if destination.state == PAUSED and destination.reason in MIGRATION_REASONS:
+            return Decision(WAIT)
+        return Decision(FINISH, leftover="definition" if source.found else "")
+    if source.active or not switched:
+        # Where it runs here again, somebody started it: what the destination has is out of date, and the preflight speaks of it.
+        return Decision(MOVE) if source.found else None
+    if destination.found:
+        return Decision(
+            CONTINUE if journal.stage == "switch" else FINISH, leftover="definition" if source.found else ""
+        )
+    if source.found:
+        return Decision(
+            REFUSE,
+            "OWNERSHIP_UNPROVEN",
+            f"Domain '{name}' was being started on {destination.host}, which does not know it any more, and is {source.state} on "
+            f"{source.host}; so nobody can say which disks hold the newest data. Nothing was touched. Compare the images on both "
+            f"hosts; then start it where they are right, or remove {journal.domain}'s journal and run again.",
+        )
+    return None
 
 
 def _only_source(name: str, source: Sighting) -> Decision:

@@ -11,11 +11,14 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import MOVE_METHODS
 
-METHODS = ("auto", "live_shared", "live_block")
+METHODS = MOVE_METHODS
 COMPRESSIONS = ("none", "xbzrle", "zlib", "zstd")
 ACTIONS = ("abort", "postcopy", "suspend")
 POLICIES = ("keep", "rename", "delete")
+SHUTDOWN_ACTIONS = ("fail", "destroy")
+CHAINS = ("keep", "flatten")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +45,17 @@ class Options:
     accept: tuple[str, ...] = ()
     source_slots: int = 2
     destination_slots: int = 2
+    may_stop: bool = False
+    shutdown_timeout: float = 300
+    shutdown_action: str = "fail"
+    chain: str = "keep"
+    transfer_host: t.Optional[str] = None
 
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be meant."""
         for name, least in (
             ("bandwidth", 0), ("max_downtime", 1), ("downtime_start", 0), ("downtime_steps", 1), ("downtime_delay", 0),
-            ("timeout", 0), ("parallel_connections", 0), ("source_slots", 0), ("destination_slots", 0),
+            ("timeout", 0), ("shutdown_timeout", 1), ("parallel_connections", 0), ("source_slots", 0), ("destination_slots", 0),
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise InputError(name, f"The option '{name}' is {getattr(self, name)}, and must be at least {least}.")

@@ -20,7 +20,7 @@ MOVED, ALREADY_THERE, ATTACHED = "moved", "already_there", "attached"
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """``outcome`` is one of the constants above; the rest is for the user."""
+    """``outcome`` is one of the constants above; the rest is for the user. ``files`` are what a stopped move copies."""
 
     outcome: str
     move: MoveResult
@@ -29,6 +29,7 @@ class Report:
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()
     diff: t.Optional[dict[str, t.Any]] = None
+    files: tuple[dict[str, t.Any], ...] = ()
 
 
 def report_of(

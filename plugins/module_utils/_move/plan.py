@@ -145,10 +145,16 @@ def _changes(context: Context, plan: MovePlan, live_xml: str, saved_xml: str) ->
 
 def diff_of_plan(context: Context, plan: MovePlan) -> dict[str, str]:
     """The two definitions as text without passwords, for diff mode."""
-    after = plan.saved_xml if plan.persistent else plan.live_xml
+    return diff_of_documents(
+        context, plan.name, plan.source_saved_xml, plan.saved_xml if plan.persistent else plan.live_xml
+    )
+
+
+def diff_of_documents(context: Context, name: str, before: str, after: str) -> dict[str, str]:
+    """Two definitions of the domain ``name`` as text without passwords."""
     return {
-        "before_header": f"{plan.name} on {context.gateway.source_host}",
-        "after_header": f"{plan.name} on {context.gateway.destination_host}",
-        "before": normalize(plan.source_saved_xml),
+        "before_header": f"{name} on {context.gateway.source_host}",
+        "after_header": f"{name} on {context.gateway.destination_host}",
+        "before": normalize(before),
         "after": normalize(after),
     }

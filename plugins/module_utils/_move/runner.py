@@ -15,11 +15,18 @@ import uuid as uuid_room
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
-from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding, blockers, findings_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Sighting
+from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_run, stages
 from ansible_collections.virtops.kvm.plugins.module_utils._move import decide as table
-from ansible_collections.virtops.kvm.plugins.module_utils._move import stages
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import (
+    DESTINATION,
+    SOURCE,
+    Context,
+    Survey,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.gate import refuse_blocked
 from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import (
     ALREADY_THERE,
     ATTACHED,
@@ -80,8 +87,8 @@ class _Run:
         if decision.action == table.WAIT:
             source, there, decision = settle(context, uuid)
         if decision.action == table.REFUSE:
-            raise self._refusal(decision, source, there)
-        if decision.action in (table.FINISH, table.ALREADY_THERE):
+            raise self._refused(decision, source, there)
+        if decision.action in (table.FINISH, table.CONTINUE, table.ALREADY_THERE):
             return self._finish(decision, source, there)
         if self._attached:
             raise self._attached_in_vain(source)
@@ -118,7 +125,7 @@ class _Run:
             )
 
     def _decide(self, source: Sighting, there: Sighting) -> table.Decision:
-        return table.decide(self._context.name, source, there, self._journal())
+        return table.decide(self._context.name, source, there, self._journal(), self._context.options.method)
 
     def _journal(self) -> Journal | None:
         """The last move's record, when it went to this destination."""
@@ -126,6 +133,18 @@ class _Run:
         if journal is not None and journal.destination_uri != self._gateway.destination_uri:
             return None
         return journal
+
+    def _refused(self, decision: table.Decision, source: Sighting, there: Sighting) -> KvmError:
+        """The refusal; a domain that an interrupted move stopped is started at home first, where that is safe."""
+        error, before = self._refusal(decision, source, there), self._stopped_before()
+        if self._check_mode or before is None or not before.stopped or decision.code != "HOST_UNREACHABLE":
+            return error
+        return cold_run.home_again(self._context, before, error)
+
+    def _stopped_before(self) -> Journal | None:
+        """The journal of an interrupted move to this destination that was to stop, or had stopped, the guest."""
+        journal = self._journal()
+        return journal if cold_run.unfinished(journal) else None
 
     def _refusal(self, decision: table.Decision, source: Sighting, there: Sighting) -> KvmError:
         message, journal = decision.message, self._context.journal
@@ -222,6 +241,8 @@ class _Run:
                     "that a move left that definition, so it stays; undefine it when it is of no use."
                 )
             return report_of(context, outcome, there.uuid, self._arrival(source, there))
+        if cold_run.unfinished(context.journal):
+            return self._finish_stopped(decision, source, there, outcome)
         changes = self._leftovers(decision, source, there)
         changes = (*self._arrival(source, there), *changes)
         if self._check_mode:
@@ -236,6 +257,14 @@ class _Run:
         stages.verify(context, there.uuid, there)
         kept = stages.release(context, there.uuid, decision.leftover)
         return report_of(context, outcome, there.uuid, changes, kept)
+
+    def _finish_stopped(self, decision: table.Decision, source: Sighting, there: Sighting, outcome: str) -> Report:
+        context, journal = self._context, t.cast(Journal, self._context.journal)
+        context.method = journal.method
+        if self._check_mode:
+            return report_of(context, outcome, there.uuid, cold_run.finishing_changes(journal, source, there))
+        changes, kept = cold_run.finish(context, source, there, start=decision.action == table.CONTINUE)
+        return report_of(context, outcome, there.uuid, (*self._arrival(source, there), *changes), kept)
 
     def _arrival(self, source: Sighting, there: Sighting) -> tuple[Change, ...]:
         """The move itself is a change of this run when this run saw it happen."""
@@ -255,19 +284,26 @@ class _Run:
     # -- it is here --------------------------------------------------------------------------------------------------
 
     def _move(self, source: Sighting, decision: table.Decision) -> Report:
-        context = self._context
-        if not self._check_mode:
-            if decision.action == table.RESUME_SOURCE:
-                self._gateway.resume(SOURCE, source.uuid)
-            self._clear_old_attempt()
+        context, before = self._context, self._stopped_before()
         if self._check_mode:
-            plan, findings, reason = self._plan(source)
-            return self._planned(plan, findings, reason)
+            survey = self._survey(source)
+            if survey.choice.method in STOPPED_METHODS:
+                return cold_run.announce(context, survey, before)
+            return self._planned(self._plan(source, survey), survey.findings, survey.choice.reason)
+        if decision.action == table.RESUME_SOURCE:
+            self._gateway.resume(SOURCE, source.uuid)
+        if before is None:
+            self._clear_old_attempt()
+        context.journal = None
         with context.stage("claim"):
             context.note("claim")
             beat = self._held.enter_context(stages.places(context, source.uuid))
-            plan, findings, reason = self._plan(source)
-        return self._drive(plan, findings, reason, beat)
+            survey = self._survey(source)
+        if survey.choice.method in STOPPED_METHODS:
+            return cold_run.move(context, survey, before, beat)
+        with context.stage("claim"):
+            plan = self._plan(source, survey)
+        return self._drive(plan, survey.findings, survey.choice.reason, beat)
 
     def _clear_old_attempt(self) -> None:
         """What an interrupted attempt left on this destination is removed; the domain is proven to be on the source alone."""
@@ -290,28 +326,16 @@ class _Run:
             )
         context.journal = None
 
-    def _plan(self, source: Sighting) -> tuple[MovePlan, tuple[Finding, ...], str]:
-        context = self._context
-        survey = context.survey(source.uuid)
-        context.method = survey.choice.method
-        stopping = blockers(survey.findings)
-        if stopping:
-            code = stopping[0].code if len(stopping) == 1 else "PREFLIGHT_FAILED"
-            more = (
-                ""
-                if len(stopping) == 1
-                else f" ({len(stopping) - 1} more: {', '.join(finding.code for finding in stopping[1:])})"
-            )
-            raise KvmError(
-                code,
-                f"{stopping[0].message} {stopping[0].remedy}{more}".strip(),
-                findings=findings_data(survey.findings),
-                method=survey.choice.method,
-                method_reason=survey.choice.reason,
-            )
+    def _survey(self, source: Sighting) -> Survey:
+        survey = self._context.survey(source.uuid)
+        self._context.method = survey.choice.method
+        return survey
+
+    def _plan(self, source: Sighting, survey: Survey) -> MovePlan:
+        refuse_blocked(survey.findings, survey.choice)
         live = self._gateway.definition(SOURCE, source.uuid, saved=False)
         saved = self._gateway.definition(SOURCE, source.uuid, saved=True) if survey.domain.persistent else ""
-        return make_plan(context, survey, live, saved), survey.findings, survey.choice.reason
+        return make_plan(self._context, survey, live, saved)
 
     def _planned(self, plan: MovePlan, findings: tuple[Finding, ...], reason: str) -> Report:
         report = report_of(self._context, MOVED, plan.uuid, plan.changes, reason=reason)

@@ -233,7 +233,7 @@ def release(context: Context, uuid: str, leftover: str) -> tuple[str, ...]:
                 f"{len(lost)} checkpoint(s) of '{context.name}' did not arrive (their bitmaps move only with qcow2 images); the next "
                 "backup has to be a full one."
             )
-        kept = _source_disks(context, journal)
+        kept = put_source_disks_away(context, journal)
     # From here on the images there are the domain's own: no undo may ever know of them.
     context.record(
         stage="done",
@@ -249,7 +249,8 @@ def release(context: Context, uuid: str, leftover: str) -> tuple[str, ...]:
     return kept
 
 
-def _source_disks(context: Context, journal: Journal) -> tuple[str, ...]:
+def put_source_disks_away(context: Context, journal: Journal) -> tuple[str, ...]:
+    """What the policy says of the copied images on the source. Gives those that stay."""
     policy = journal.source_disks_policy
     if policy == "keep":
         for path in journal.source_disks:

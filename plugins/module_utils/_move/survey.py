@@ -67,6 +67,7 @@ class Surveyor:
             mapping=self._mapping,
             accept=options.accept,
             tls=options.tls,
+            may_stop=options.may_stop,
             facts=self._facts,
             ours=(*self._ours(uuid), *leftovers),
         )

@@ -1,0 +1,340 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""One run of a move with a stopped guest, after the table said that it is to be moved, continued or finished."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import posixpath
+import threading
+import typing as t
+import uuid as uuid_room
+
+from ansible_collections.virtops.kvm.plugins.module_utils._checks.preflight import accepted
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SEEDED, SUSPENDED
+from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Piece, Proof, Sighting
+from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_end, cold_files, cold_seed, cold_stages
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_end import Held
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_plan import (
+    RUNNING,
+    SAVED,
+    ColdPlan,
+    arrival_of,
+    disk_pieces,
+    expected_memory,
+    make_cold_plan,
+    save_piece,
+    small_pieces,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Carrier, ColdGateway
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_stages import Cold
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_survey import (
+    JUDGED_HERE,
+    Far,
+    far_findings,
+    settle_pieces,
+    survey_far,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context, Survey
+from ansible_collections.virtops.kvm.plugins.module_utils._move.gate import refuse_blocked
+from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import MOVED, Report, report_of
+from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import diff_of_documents
+
+#: Stages of a journal from which on the destination may have started the domain.
+SWITCHED = ("switch", "verify", "release")
+_BEAT_SECONDS = 5.0
+_NEVER_RAN = ("unknown", "failed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """The plan and what was found on the way to it."""
+
+    plan: ColdPlan
+    findings: tuple[Finding, ...]
+    far: Far
+    coming: tuple[Piece, ...] = ()
+
+
+@contextlib.contextmanager
+def holding(context: Context) -> t.Iterator[Held]:
+    """The context with its carrier, which is closed in the end."""
+    make = context.carrier
+    if make is None:
+        raise KvmError("METHOD_UNSUITABLE", "There is no way here to copy files to the destination.")
+    carrier = t.cast(Carrier, make())
+    with contextlib.closing(carrier):
+        yield Held(context, t.cast(ColdGateway, context.gateway), carrier)
+
+
+def announce(context: Context, survey: Survey, before: Journal | None) -> Report:
+    """What a real run would do."""
+    with holding(context) as held:
+        ready = prepare(held, survey, before)
+    plan = ready.plan
+    report = report_of(context, MOVED, plan.uuid, plan.changes, reason=survey.choice.reason)
+    stops = ", and be stopped for it" if plan.active else ""
+    msg = f"Domain '{plan.name}' would move to {context.gateway.destination_host} by {plan.method}{stops} ({survey.choice.reason})."
+    return dataclasses.replace(
+        report,
+        findings=ready.findings,
+        msg=msg,
+        diff=_diff(context, plan),
+        files=files_of((*plan.pieces, *ready.coming), ready.far),
+    )
+
+
+def move(context: Context, survey: Survey, before: Journal | None, beat: t.Callable[[], None]) -> Report:
+    """The move itself. Raises KvmError when the domain is not on the destination in the end."""
+    with holding(context) as held, _beating(beat):
+        if before is not None:
+            context.journal = before
+            cold_end.take_back(held)
+            before = context.journal
+        try:
+            ready = prepare(held, survey, before)
+        except KvmError as error:
+            if before is not None and before.stopped:
+                raise cold_end.failed(held, error) from error
+            raise
+        cold = Cold(context, held.gateway, held.carrier, ready.plan)
+        cold_stages.open_journal(cold, uuid_room.uuid4().hex, before)
+        started = _stages(held, cold)
+        return _done(held, cold, ready, survey.choice.reason, started)
+
+
+def _stages(held: Held, cold: Cold) -> float:
+    """All stages until the destination has the domain; gives when it ran there."""
+    context, plan = held.context, cold.plan
+    try:
+        if plan.active and plan.method == SEEDED:
+            cold_seed.seed(cold)
+        cold_stages.stop(cold)
+        if plan.active:
+            _look_again(held, cold)
+        if plan.carries_memory:
+            cold_stages.add_memory(cold)
+        cold_stages.transfer(cold)
+        cold_stages.switch(cold)
+    except KvmError as error:
+        there = held.gateway.look(DESTINATION, plan.uuid)
+        if context.journal is not None and context.journal.stage == "switch" and _is_up(there, plan.arrival):
+            context.warnings.append(f"The domain moved, although this was said: {error.message}")
+        else:
+            raise cold_end.failed(held, error) from error
+    return context.clock.now()
+
+
+def _is_up(there: Sighting, arrival: str) -> bool:
+    return there.reachable and there.state == RUNNING and arrival == RUNNING
+
+
+def _look_again(held: Held, cold: Cold) -> None:
+    """Files of a guest that ended are not as long as they were, and its firmware and TPM have written theirs."""
+    fresh = []
+    for piece in cold.plan.pieces:
+        file = cold_files.near_file(piece.source)
+        if file is not None and piece.source_format == "bytes":
+            piece = dataclasses.replace(piece, size=file.size, allocated=file.allocated)
+        if file is not None:
+            fresh.append(piece)
+    known = {piece.source for piece in fresh}
+    tpm = _tpm_files(held, cold.plan.source_xml, cold.uuid)
+    added = [path for path in tpm if path not in known]
+    for path in added:
+        file = cold_files.near_file(path)
+        there = held.context.mapping.path(path)
+        if file is not None:
+            fresh.append(
+                Piece(
+                    "tpm",
+                    "",
+                    path,
+                    there,
+                    there,
+                    size=file.size,
+                    allocated=file.allocated,
+                    mode=file.mode,
+                    owner=file.owner,
+                )
+            )
+    cold.plan = dataclasses.replace(cold.plan, pieces=tuple(fresh))
+    held.context.record(pieces=cold.plan.pieces)
+
+
+def _tpm_files(held: Held, xml: str, uuid: str) -> tuple[str, ...]:
+    folder = held.gateway.tpm_folder(uuid, xml)
+    return cold_files.files_below(folder) if folder else ()
+
+
+def _done(held: Held, cold: Cold, ready: Prepared, reason: str, started: float) -> Report:
+    context, journal = held.context, t.cast(Journal, held.context.journal)
+    cold_end.verify(held)
+    stopped = round(started - journal.stopped_at, 3) if journal.stopped and journal.stopped_at else None
+    kept = cold_end.release(held)
+    report = report_of(context, MOVED, cold.uuid, ready.plan.changes, kept, reason, {})
+    pieces = cold.plan.pieces
+    result = dataclasses.replace(
+        report.move,
+        stopped_seconds=stopped,
+        sent_bytes=sum(piece.sent for piece in pieces),
+        disk_bytes=sum(piece.sent for piece in pieces if piece.kind in ("disk", "layer")),
+        memory_bytes=sum(piece.sent for piece in pieces if piece.kind == "save"),
+        proofs=tuple(Proof(piece.target, piece.path, piece.size, piece.digest) for piece in pieces if piece.proven),
+    )
+    pause = "" if stopped is None else f"; it did not run for {stopped:.1f} s"
+    msg = (
+        f"Domain '{cold.plan.name}' moved from {result.source_host} to {result.destination_host} by {cold.plan.method} in "
+        f"{result.seconds:.1f} s{pause}, and {len(result.proofs)} file(s) were proven equal."
+    )
+    return dataclasses.replace(
+        report,
+        move=result,
+        msg=msg,
+        findings=ready.findings,
+        diff=_diff(context, cold.plan),
+        files=files_of(pieces, ready.far),
+    )
+
+
+# -- preparation ---------------------------------------------------------------------------------------------------------
+
+
+def prepare(held: Held, survey: Survey, before: Journal | None) -> Prepared:
+    """The plan for the domain as it is now. Raises the preflight's blockers."""
+    context, gateway, domain = held.context, held.gateway, survey.domain
+    findings = [one for one in survey.findings if not _judged_here(one) and not _own_definition(one, before)]
+    refuse_blocked(findings, survey.choice)
+    source_xml = gateway.definition(SOURCE, domain.uuid, saved=True)
+    flatten = context.options.chain == "flatten"
+    pieces = disk_pieces(domain, survey.choice.copied, context.mapping, cold_files.near_file, flatten=flatten)
+    tpm = _tpm_files(held, source_xml, domain.uuid)
+    pieces += small_pieces(domain, context.mapping, cold_files.near_file, tpm)
+    if not domain.active and arrival_of(domain, before) == SAVED:
+        pieces += _memory(held, domain.uuid)
+    # Memory that is yet to be saved needs room as well; how much, is at most what the guest has.
+    coming = (expected_memory(domain),) if domain.active and survey.choice.method == SUSPENDED else ()
+    far = survey_far(held.carrier, (*pieces, *coming), domain.uuid, gateway.named_there)
+    ours = frozenset(piece.path for piece in before.pieces) if before is not None else frozenset()
+    pieces = settle_pieces(pieces, far, ours)
+    plan = make_cold_plan(context, survey, source_xml, pieces, before)
+    context.method = plan.method
+    about = f"Cannot move domain '{domain.name}' from {gateway.source_host} to {gateway.destination_host}"
+    judged = far_findings((*pieces, *coming), far, about, gateway.destination_host, exact=plan.carries_memory)
+    findings += [accepted(one, context.options.accept) for one in judged]
+    refuse_blocked(findings, survey.choice)
+    return Prepared(plan, tuple(findings), far, coming)
+
+
+def _judged_here(finding: Finding) -> bool:
+    return finding.code in JUDGED_HERE and "type" not in finding.evidence
+
+
+def _own_definition(finding: Finding, before: Journal | None) -> bool:
+    return finding.code == "UUID_CONFLICT" and before is not None and before.defined and before.stage not in SWITCHED
+
+
+def _memory(held: Held, uuid: str) -> tuple[Piece, ...]:
+    saved = held.gateway.saved_state(uuid)
+    file = cold_files.near_file(saved.path) if saved is not None else None
+    return (save_piece(uuid, saved.path, file),) if saved is not None and file is not None else ()
+
+
+def files_of(pieces: t.Iterable[Piece], far: Far) -> tuple[dict[str, t.Any], ...]:
+    """Every file with its size, and the room where it goes, for the user."""
+    return tuple(
+        {
+            "kind": piece.kind,
+            "disk": piece.target,
+            "source": piece.source,
+            "path": piece.path,
+            "size": piece.size,
+            "allocated": piece.allocated,
+            "free": far.free.get(posixpath.dirname(piece.path)) if not piece.device else None,
+        }
+        for piece in pieces
+    )
+
+
+def _diff(context: Context, plan: ColdPlan) -> dict[str, str]:
+    return diff_of_documents(context, plan.name, plan.source_xml, plan.saved_xml)
+
+
+@contextlib.contextmanager
+def _beating(beat: t.Callable[[], None]) -> t.Iterator[None]:
+    """Show now and then that this move lives, so that its place on the destination stays its own."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(_BEAT_SECONDS):
+            beat()
+
+    threading.Thread(target=work, name="heart", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+# -- what earlier runs left ----------------------------------------------------------------------------------------------
+
+
+def finish(
+    context: Context, source: Sighting, there: Sighting, *, start: bool
+) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """The destination has the domain, by the journal of an interrupted move: bring it up where that is still to be done, then
+    verify and release. Gives the changes and the source disks that were kept."""
+    journal = t.cast(Journal, context.journal)
+    changes = finishing_changes(journal, source, there)
+    with holding(context) as held:
+        if start and not there.active and there.reason in _NEVER_RAN:
+            cold = Cold(context, held.gateway, held.carrier, _plan_of(journal))
+            with context.stage("switch"):
+                cold_stages.bring_up(cold)
+        elif not there.active and journal.arrival != "off":
+            context.warnings.append(
+                f"Domain '{context.name}' ran on {there.host} and is {there.state} ({there.reason}) there now."
+            )
+            context.record(arrival="off")
+        cold_end.verify(held)
+        kept = cold_end.release(held)
+    return changes, kept
+
+
+def finishing_changes(journal: Journal, source: Sighting, there: Sighting) -> tuple[Change, ...]:
+    """What finishing changes."""
+    changes = []
+    if source.found:
+        changes.append(Change(f"definition {source.host}:{journal.domain}", "remove", source.state, None))
+    if not there.active and journal.arrival in (RUNNING, "paused", SAVED) and there.reason in _NEVER_RAN:
+        changes.append(Change(f"domain {there.host}:{journal.domain}", "start", there.state, journal.arrival))
+    if journal.autostart and not there.autostart:
+        changes.append(Change(f"autostart {there.host}:{journal.domain}", "set", False, True))
+    return tuple(changes)
+
+
+def _plan_of(journal: Journal) -> ColdPlan:
+    return ColdPlan(
+        journal.uuid, journal.domain, journal.method, False, journal.arrival, journal.pieces, journal.persistent_xml, "",
+        journal.autostart, journal.source_autostart, 0, 0,
+    )  # fmt: skip
+
+
+def home_again(context: Context, before: Journal, error: KvmError) -> KvmError:
+    """The destination does not answer, and an interrupted move had stopped the domain before anything was started there: it goes
+    on at home."""
+    context.journal = before
+    with holding(context) as held:
+        return cold_end.failed(held, error)
+
+
+def unfinished(journal: Journal | None) -> bool:
+    """Whether ``journal`` is of a stopped move that neither ended nor was taken back."""
+    return journal is not None and bool(journal.arrival) and journal.stage not in ("done", "undone")
