@@ -146,7 +146,10 @@ options:
     elements: str
     default: []
   source_slots:
-    description: How many moves may leave the source at a time; V(0) for no limit. Others wait.
+    description:
+      - How many moves may leave the source at a time; V(0) for no limit. Others wait.
+      - A live move whose disks (or memory, where no disk is copied) are through but for two seconds lets the next one begin, so that
+        the link is not idle between them. No more than this many moves are in that last phase.
     type: int
     default: 2
   destination_slots:

@@ -79,9 +79,11 @@ class RemoteClaim:
         """Show that the owner lives. A claim that was dropped meanwhile (a restart of libvirtd) stays dropped."""
         self._beats += 1
         record = {"beat": self._beats, "domain": self._uuid, "owner": self._owner}
+        # It beats in a thread of its own, while another may give the place back.
+        secret = self._secret
         with contextlib.suppress(library().libvirtError):
-            if self._secret is not None:
-                self._secret.setValue(json.dumps(record).encode("utf-8"), 0)
+            if secret is not None:
+                secret.setValue(json.dumps(record).encode("utf-8"), 0)
 
     def release(self) -> None:
         """Give the place back; harmless when it is not held."""

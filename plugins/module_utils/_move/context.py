@@ -178,6 +178,8 @@ class Context:
     journal: t.Optional[Journal] = None
     warnings: list[str] = dataclasses.field(default_factory=list)
     stages: dict[str, float] = dataclasses.field(default_factory=dict)
+    #: Called when the move hardly needs the link any more, as often as one likes; see ``stages.places``.
+    give_way: t.Callable[[], None] = lambda: None
     begun: float = 0.0
     method: str = ""
     carrier: t.Optional[t.Callable[[], t.Any]] = None

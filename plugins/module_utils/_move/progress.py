@@ -77,6 +77,16 @@ def memory_phase(stats: t.Mapping[str, t.Any]) -> bool:
     return int(stats.get("memory_total") or 0) > 0
 
 
+def nearly_through(stats: t.Mapping[str, t.Any], meter: Meter, ahead: float) -> bool:
+    """Whether the bulk is through in less than ``ahead`` seconds: of the disks where some are copied, else of memory."""
+    kind = "disk" if int(stats.get("disk_total") or 0) > 0 else "memory"
+    if int(stats.get(f"{kind}_total") or 0) <= 0:
+        return False
+    remaining = int(stats.get(f"{kind}_remaining") or 0)
+    left = meter.eta(remaining)
+    return remaining == 0 or (left is not None and left < ahead)
+
+
 def line(progress: Progress) -> str:
     """``web01  live_block  disk 43% 2.1/5.0 GiB  ram -  180 MiB/s  ETA 17 s``"""
     parts = [progress.domain, progress.method]

@@ -44,7 +44,36 @@ def places(context: Context, uuid: str) -> t.Iterator[t.Callable[[], None]]:
         if slot is not None:
             held.callback(slot.release)
         claim = _destination_claim(context, uuid, held)
+        if slot is not None:
+            context.give_way = _Ending(context, held, slot, claim).give_way
         yield claim.beat if claim is not None else _no_beat
+
+
+class _Ending:
+    """The last phase of a move, in which it hardly needs the link: it gives its places to the next move and takes a slot for
+    endings, of which there are as many; so what runs stays limited, and the link is not idle between two moves."""
+
+    def __init__(
+        self, context: Context, held: contextlib.ExitStack, slot: statefile.FileLock, claim: Claim | None
+    ) -> None:
+        self._slots = context.workspace.slots(context.options.source_slots, ending=True)
+        self._held = held
+        self._slot = slot
+        self._claim = claim
+        self._given = False
+
+    def give_way(self) -> None:
+        """Let the next move begin, unless too many are ending already: then it is tried again at the next look."""
+        if self._given:
+            return
+        for ending in self._slots:
+            if ending.try_acquire():
+                self._held.callback(ending.release)
+                self._given = True
+                self._slot.release()
+                if self._claim is not None:
+                    self._claim.release()
+                return
 
 
 def _no_beat() -> None:

@@ -20,6 +20,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import 
 #: How long libvirt may take to end an aborted move; its mirror waits for the network, which may be gone for a quarter of an hour.
 ABORT_GRACE = 60.0
 _TELL_SECONDS = 0.5
+#: What the next move needs to get under way (ssh, the start of QEMU there): it may do so while this one still copies.
+_START_SECONDS = 2.0
 
 
 @dataclasses.dataclass
@@ -90,6 +92,8 @@ class Driver:
             if self._aborted_at is not None:
                 shown = dataclasses.replace(shown, note="aborting", eta=None)
             context.tell(shown)
+            if progress_room.nearly_through(stats, self._meter, _START_SECONDS):
+                context.give_way()
         if self._aborted_at is not None:
             return elapsed - self._aborted_at < ABORT_GRACE
         if self._memory_since is not None:

@@ -53,9 +53,10 @@ class Workspace:
         """The lock of one domain: its owner is the one that moves it."""
         return statefile.FileLock(os.path.join(self.run, "locks", f"{uuid}.lock"))
 
-    def slots(self, count: int) -> list[statefile.FileLock]:
-        """The slots for moves away from this host."""
-        return [statefile.FileLock(os.path.join(self.run, "slots", f"slot-{number}")) for number in range(count)]
+    def slots(self, count: int, *, ending: bool = False) -> list[statefile.FileLock]:
+        """The slots for moves away from this host, or for those that are in their last phase."""
+        kind = "ending" if ending else "slot"
+        return [statefile.FileLock(os.path.join(self.run, "slots", f"{kind}-{number}")) for number in range(count)]
 
     def progress_path(self, progress_id: str) -> str:
         """Where the progress of a move is told."""

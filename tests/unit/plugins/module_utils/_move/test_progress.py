@@ -11,7 +11,13 @@ import typing as t
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import GIB, MIB
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Progress
-from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter, from_stats, line, memory_phase
+from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import (
+    Meter,
+    from_stats,
+    line,
+    memory_phase,
+    nearly_through,
+)
 
 MIRROR = {"disk_total": 5 * GIB, "disk_remaining": 3 * GIB, "memory_total": 0, "memory_processed": 0}
 
@@ -64,3 +70,24 @@ def test_empty_figures() -> None:
     stats: dict[str, t.Any] = {}
     shown = from_stats("x", "live_block", "transfer", stats, 0.0, Meter())
     assert (shown.disk_total, shown.memory_total, shown.rate, shown.eta) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("stats", "expected"),
+    [
+        ({}, False),
+        ({"disk_total": 0, "memory_total": 0}, False),
+        ({"disk_total": 100 * MIB, "disk_remaining": 21 * MIB}, False),
+        ({"disk_total": 100 * MIB, "disk_remaining": 19 * MIB}, True),
+        ({"disk_total": 100 * MIB, "disk_remaining": 0, "memory_total": 90 * MIB, "memory_remaining": 90 * MIB}, True),
+        ({"memory_total": 90 * MIB, "memory_remaining": 90 * MIB}, False),
+        ({"memory_total": 90 * MIB, "memory_remaining": 10 * MIB}, True),
+    ],
+)
+def test_the_next_move_may_begin_when_the_bulk_is_nearly_through(stats: dict[str, int], expected: bool) -> None:
+    assert nearly_through(stats, Meter(rate=10 * MIB), 2.0) is expected
+
+
+def test_without_a_rate_only_the_end_counts() -> None:
+    assert not nearly_through({"disk_total": MIB, "disk_remaining": 1}, Meter(), 2.0)
+    assert nearly_through({"disk_total": MIB, "disk_remaining": 0}, Meter(), 2.0)

@@ -404,6 +404,34 @@ def test_it_waits_for_its_place_and_can_be_aborted_there(tmp_path: pathlib.Path)
     assert gateway.log == ["claim", "unclaim"]
 
 
+@pytest.mark.parametrize("crowded", [False, True])
+def test_a_move_that_ends_gives_way_unless_too_many_end(tmp_path: pathlib.Path, crowded: bool) -> None:
+    gateway = FakeGateway()
+    gateway.stats = MEMORY
+    context = context_for(gateway, tmp_path, source_slots=1)
+    (slot,), (ending,) = context.workspace.slots(1), context.workspace.slots(1, ending=True)
+    if crowded:
+        assert ending.try_acquire()
+    seen: list[bool] = []
+
+    def until_it_was_looked_at(own: FakeGateway) -> None:
+        for _unused in range(60 if crowded else 3000):
+            seen.append(slot.try_acquire())
+            if seen[-1]:
+                break
+            wait(0.01)
+        own.arrive()
+
+    gateway.during = until_it_was_looked_at
+    assert run(context, "192.0.2.2").outcome == "moved"
+    assert seen[0] is False
+    assert seen[-1] is not crowded
+    assert gateway.log.count("unclaim") >= 1
+    slot.release()
+    assert slot.try_acquire()
+    assert ending.try_acquire() is not crowded
+
+
 def test_a_suspended_guest_runs_again_on_the_destination(tmp_path: pathlib.Path) -> None:
     gateway = FakeGateway()
     gateway.stats = MEMORY
