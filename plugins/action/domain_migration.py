@@ -33,9 +33,11 @@ DEFAULT_INTERVAL = 5.0
 #: How long the host may be out of reach, and how long an aborted move may take to end cleanly.
 LOST_SECONDS = 300.0
 ABORT_SECONDS = 90.0
-#: One look waits on the host for up to a second, so that the end is seen at once and by one round trip.
+#: One look waits on the host for up to two seconds, so that the end is seen at once and by one round trip. Many moves are watched at a
+#: time, so a look must cost little on both sides.
+_LOOK_SECONDS, _STEP_SECONDS = 2.0, 0.5
 _LOOK = (
-    "n=0; while [ $n -lt 5 ] && grep -q '^{{\"started\"' {job} 2>/dev/null; do sleep 0.2; n=$((n+1)); done; "
+    "n=0; while [ $n -lt {steps} ] && grep -q '^{{\"started\"' {job} 2>/dev/null; do sleep {step}; n=$((n+1)); done; "
     "cat {progress} 2>/dev/null; echo; grep -q '^{{\"started\"' {job} 2>/dev/null && echo running || echo ended"
 )
 _BOOKKEEPING = (
@@ -156,7 +158,13 @@ class _Watch:
     ) -> None:
         self._action = action
         space = Workspace()
-        self._look = _LOOK.format(job=shlex.quote(job), progress=shlex.quote(space.progress_path(progress_id)))
+        seconds = min(_LOOK_SECONDS, interval) if interval > 0 else _LOOK_SECONDS
+        self._look = _LOOK.format(
+            job=shlex.quote(job),
+            progress=shlex.quote(space.progress_path(progress_id)),
+            steps=max(1, round(seconds / _STEP_SECONDS)),
+            step=_STEP_SECONDS,
+        )
         self._abort = space.abort_path(progress_id)
         self._interval = interval
         self._interrupts = interrupts
