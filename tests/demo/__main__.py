@@ -96,7 +96,9 @@ def _tell(first: Played, second: Played, measured: Measured) -> None:
     files = first.result.get("files", {})
     print(f"\nfirst run:  exit status {first.status}, changed {first.changed}")
     print(f"second run: exit status {second.status}, changed {second.changed}")
-    print(f"shut-off domain archive: {'stays on ' + SOURCE if measured.archive_stayed else 'is not where it was'}")
+    print(
+        f"shut-off domain archive: {'moved, still shut off' if measured.archive_moved else 'is not where it should be'}"
+    )
     for note in measured.notes:
         print(f"not as it should be: {note}")
     if "html" in files:

@@ -56,11 +56,11 @@ def test_a_host_is_emptied_as_announced_and_filled_again(lab: Lab, hosts: list[s
         SOURCE,
         [("chain", "web01", {}), ("three-disks", SPECIAL, {"autostart": True}), ("shutoff", "archive", {})],
     )
-    before = {guest.name: definition(guest) for guest in (web, special)}
+    before = {guest.name: definition(guest) for guest in (web, special, archive)}
 
     check = start(lab, "evacuate", tmp_path, "--check", "--diff")
     assert check.status == 0, check.output
-    assert {web.name, SPECIAL, SOURCE} <= set(announced(check))
+    assert {web.name, SPECIAL, archive.name, SOURCE} <= set(announced(check))
     assert list(tmp_path.iterdir()) == []
     assert not cordoned(lab)
     assert web.running_on() == special.running_on() == [SOURCE]
@@ -73,13 +73,16 @@ def test_a_host_is_emptied_as_announced_and_filled_again(lab: Lab, hosts: list[s
         assert place != SOURCE
         assert guest.where() == {place: "running"}
         guest.wait_beating()
-    assert archive.where() == {SOURCE: "shut off"}
-    assert "archive" in run.output
+    assert list(archive.where().values()) == ["shut off"]
+    assert SOURCE not in archive.where()
     assert cordoned(lab)
     (report,) = (json.loads(path.read_text(encoding="utf-8"))["report"] for path in written(tmp_path, "report.json"))
     assert report["status"] == "complete"
-    assert sorted(outcome["domain"] for outcome in report["outcomes"]) == [SPECIAL, "web01"]
-    assert [one["domain"] for one in report["staying"]] == ["archive"]
+    assert {outcome["domain"]: outcome["method"] for outcome in report["outcomes"]} == {
+        SPECIAL: "live_block",
+        "web01": "live_block",
+        "archive": "offline",
+    }
     (page,) = written(tmp_path, "report.html")
     assert SPECIAL in page.read_text(encoding="utf-8")
 
@@ -94,10 +97,12 @@ def test_a_host_is_emptied_as_announced_and_filled_again(lab: Lab, hosts: list[s
     assert home.status == 0, home.output
     assert announced(home) == announced(check)
     assert web.where() == special.where() == {SOURCE: "running"}
+    assert archive.where() == {SOURCE: "shut off"}
     assert not cordoned(lab)
-    assert {guest.name: differences(before[guest.name], definition(guest)) for guest in (web, special)} == {
+    assert {guest.name: differences(before[guest.name], definition(guest)) for guest in (web, special, archive)} == {
         web.name: [],
         SPECIAL: [],
+        archive.name: [],
     }
     assert (autostart(web), autostart(special)) == (False, True)
 
@@ -109,7 +114,7 @@ def test_a_host_is_emptied_as_announced_and_filled_again(lab: Lab, hosts: list[s
     gone = start(lab, "restore", tmp_path, evacuate_return_ticket=str(ticket))
     assert (gone.status, gone.changed) == (0, 0), gone.output
     assert "It is gone" in gone.output
-    assert "It is shut off on kvm1" in gone.output
+    assert "It is home, and shut off on kvm1" in gone.output
 
 
 def test_a_saved_plan_is_applied_while_it_fits_and_refused_when_it_does_not(

@@ -138,6 +138,11 @@ class Report:
         return tuple(outcome for outcome in self.outcomes if outcome.state in (FAILED, NOT_STARTED))
 
     @property
+    def checked(self) -> tuple[Outcome, ...]:
+        """The moves that check mode found possible."""
+        return tuple(outcome for outcome in self.outcomes if outcome.state == PLANNED)
+
+    @property
     def sound(self) -> bool:
         """Whether every planned move did what it was to do, and the hosts agree. What the plan left out does not count here."""
         return not self.unfinished and not self.problems

@@ -110,8 +110,9 @@ def headline(report: Report) -> str:
     sources, numbers = joined([plain(name) for name in report.sources]), report.summary
     if report.status == NOTHING_TO_DO:
         return f"Nothing to do for {sources}"
-    if report.status == ONLY_PLANNED:
-        return f"{count(numbers.planned, 'domain')} would leave {sources}"
+    if report.checked:
+        would = f"{count(len(report.checked), 'domain')} would leave {sources}"
+        return would if report.status == ONLY_PLANNED else f"{would}, {_unfinished(report)}"
     if report.kind == MIGRATE:
         done = f"{count(numbers.moved + numbers.already_there, 'domain')} moved from {sources}"
         return done if report.status == COMPLETE else f"{done}, {_unfinished(report)}"
@@ -139,15 +140,15 @@ def story(report: Report) -> str:
     """Who went where, when, and how long it took, in one sentence."""
     if not report.outcomes:
         return "No domain had to move."
-    arrived = [outcome for outcome in report.outcomes if outcome.arrived or report.status == ONLY_PLANNED]
+    arrived = report.checked or [outcome for outcome in report.outcomes if outcome.arrived]
     hosts: dict[str, int] = {}
     for outcome in arrived:
         hosts[outcome.destination] = hosts.get(outcome.destination, 0) + 1
     if not hosts:
         return "No domain arrived on another host."
     where = joined([f"{plain(host)} ({number})" for host, number in sorted(hosts.items())])
-    if report.status == ONLY_PLANNED:
-        return f"They would go to {where}."
+    if report.checked:
+        return f"{'They' if len(arrived) > 1 else 'It'} would go to {where}."
     when = ""
     if report.summary.started:
         when = f" on {moment(report.summary.started)}, in {duration(report.summary.seconds)}"
@@ -158,15 +159,14 @@ def lines(report: Report) -> list[str]:
     """The summary as it is printed at the end of a run."""
     numbers = report.summary
     printed = [f"{headline(report)}. {story(report)}" if report.outcomes else f"{headline(report)}."]
-    if report.outcomes and report.status != ONLY_PLANNED:
+    if report.outcomes and not report.checked:
         printed.append(
             f"moved {numbers.moved}, already there {numbers.already_there}, failed {numbers.failed}, not started "
             f"{numbers.not_started}, cannot move {numbers.blocked}, staying {numbers.staying}; "
             f"{longest_standstill(numbers)}; {format_bytes(numbers.disk_bytes)} of disks and "
             f"{format_bytes(numbers.memory_bytes)} of memory"
         )
-    if report.status == ONLY_PLANNED:
-        printed += files(report)
+    printed += files(report)
     printed += [
         f"FAILED {plain(outcome.domain)}: {plain(outcome.message)}"
         for outcome in report.outcomes
@@ -186,11 +186,11 @@ def lines(report: Report) -> list[str]:
 
 
 def files(report: Report) -> list[str]:
-    """Every file that would be copied, as a table with its size and the space where it goes; nothing for live moves."""
+    """Every file that check mode says would be copied, as a table with its size and the space where it goes."""
     rows: list[tuple[str, ...]] = [
         ("domain", "file", "on the source", "size", "data", "on the destination", "free there")
     ]
-    for outcome in report.outcomes:
+    for outcome in report.checked:
         for number, file in enumerate(outcome.files):
             rows.append(
                 (
@@ -205,7 +205,7 @@ def files(report: Report) -> list[str]:
             )
     if len(rows) == 1:
         return []
-    total = sum(file.allocated or 0 for outcome in report.outcomes for file in outcome.files)
+    total = sum(file.allocated or 0 for outcome in report.checked for file in outcome.files)
     lines = ["  ".join(cells).rstrip() for cells in padded(rows)]
     return ["", *lines, f"{count(len(rows) - 1, 'file')}, {format_bytes(total)} of data to copy.", ""]
 
