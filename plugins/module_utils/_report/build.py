@@ -240,7 +240,7 @@ def _outcome(move: PlannedMove, result: t.Mapping[str, t.Any], started: bool) ->
 
 def _file(entry: t.Mapping[str, t.Any]) -> MovedFile:
     """What domain_migration lists of one file."""
-    kind, target = str(entry.get("kind") or "disk"), str(entry.get("target") or "")
+    kind, target = str(entry.get("kind") or "disk"), str(entry.get("disk") or "")
     return MovedFile(
         what=target if kind == "disk" and target else " ".join(filter(None, (target, kind))),
         source=str(entry.get("source") or ""),

@@ -146,8 +146,8 @@ def test_a_guest_that_was_stopped_has_a_stop_and_no_pause() -> None:
 def test_check_mode_shows_every_file_with_its_size_and_the_free_space() -> None:
     gib = samples.GIB
     files = [
-        {"kind": "disk", "target": "vda", "source": "/img/a", "path": "/img/a", "size": 10 * gib, "allocated": gib},
-        {"kind": "nvram", "target": "", "source": "/nvram/a", "path": "/other/a", "size": 4096, "allocated": 4096},
+        {"kind": "disk", "disk": "vda", "source": "/img/a", "path": "/img/a", "size": 10 * gib, "allocated": gib},
+        {"kind": "nvram", "disk": "", "source": "/nvram/a", "path": "/other/a", "size": 4096, "allocated": 4096},
     ]
     files[0]["free"] = 80 * gib
     result = {"changed": True, "outcome": "moved", "files": files}
