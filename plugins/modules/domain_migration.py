@@ -7,18 +7,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: domain_migration
-short_description: Ensure that a running domain runs on another hypervisor
+short_description: Ensure that a domain is on another hypervisor
 version_added: 0.1.0
 author: The virtops.kvm authors (!UNKNOWN)
 description:
-  - Moves a running (or paused) domain live from the host that the task runs on to O(destination), with its disks where they are not on
-    shared storage. Run it on the source, usually with C(delegate_to).
+  - Moves a domain from the host that the task runs on to O(destination), with its disks where they are not on shared storage. It moves
+    live while the domain runs (or is paused); a domain that is shut off, or may stop for a while, is copied whole and proven equal. Run it
+    on the source, usually with C(delegate_to).
   - One call does all of it. It claims a place on both hosts, checks, creates the images on the destination, moves, verifies that the domain
     runs there and not here, and cleans up. A move that fails leaves the domain running on the source and removes from the destination
     what it made there, and nothing else.
   - The migration is peer to peer, so it goes on when the controller dies. A second run attaches to it and finishes its work.
   - While it moves, one line for each domain and interval tells how far it is. Ctrl-C aborts the move and leaves the domain on the source.
-  - A backing chain of a disk that is copied becomes one flat image on the destination.
+  - In a live move a backing chain of a disk that is copied becomes one flat image on the destination; the other methods keep it unless
+    O(chain=flatten).
+  - With the methods V(offline), V(suspended) and V(seeded) the firmware variables, the state of an emulated TPM, saved memory and internal
+    snapshots go along, and the records of snapshots and checkpoints are told to libvirt there. Nothing starts on the destination before
+    the content of every file was read on both hosts and was the same. Copies have a second name until then.
+  - When such a move fails before the domain is started on the destination, the domain that ran runs again on the source, and what is copied
+    stays on the destination under the name C(*.moving-*), so that the next run sends only the rest. Once it may have been started there,
+    nothing is started on the source without proof that the destination does not run it.
 extends_documentation_fragment:
   - virtops.kvm._attributes
   - virtops.kvm._actiongroup_kvm
@@ -26,7 +34,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Runs every check and announces exactly the changes that a real run then makes. It waits for no slot.
+      - Runs every check and announces exactly the changes that a real run then makes. It waits for no slot, and stops nothing.
   diff_mode:
     support: full
     details:
@@ -52,17 +60,55 @@ options:
   migration_address:
     description:
       - The address or name on which the destination takes migration and disk streams; the host part of O(destination) by default.
+      - When a stopped domain's files cannot be sent there directly, they go through ssh.
     type: str
   method:
     description:
-      - V(auto) chooses V(live_shared) when no disk has to be copied, else V(live_block), and says why.
+      - V(auto) chooses V(offline) for a domain that is shut off. For one that runs it chooses V(live_shared) when no disk has to be
+        copied, else V(live_block). It says why.
+      - V(offline) shuts the domain down, copies, and starts it on the destination. A domain that is shut off stays so, and keeps its
+        saved memory (C(virsh managedsave)).
+      - V(suspended) saves the memory, copies it with the disks, and goes on with it on the destination, whose CPU has to match.
+      - V(seeded) copies the disks while the domain runs, then shuts it down, copies what changed since, and starts it on the destination.
+        It is for large disks where live methods cannot be used, as between CPUs that do not match.
+      - A domain that is shut off moves by V(offline) whichever of these three is asked for.
     type: str
-    choices: [auto, live_shared, live_block]
+    choices: [auto, live_shared, live_block, offline, suspended, seeded]
     default: auto
+  may_stop:
+    description:
+      - Permit V(offline), V(suspended) and V(seeded) to stop a domain that runs. Without it such a move is refused.
+    type: bool
+    default: false
+  shutdown_timeout:
+    description: Seconds that a domain may take to shut down, for O(method=offline) and O(method=seeded).
+    type: float
+    default: 300
+  shutdown_action:
+    description:
+      - What to do then. V(fail) ends the move; the domain may still shut down later, as it was asked to. V(destroy) ends the domain
+        without asking it, which is like pulling its power cord.
+    type: str
+    choices: [fail, destroy]
+    default: fail
+  chain:
+    description:
+      - What becomes of backing chains when a stopped domain is copied. V(keep) copies every image of the chain; one that is on the
+        destination already must hold the same. V(flatten) makes one image of them.
+    type: str
+    choices: [keep, flatten]
+    default: keep
+  transfer_host:
+    description:
+      - By which name (C(user@host), as root) ssh reaches the destination to copy files of a stopped domain. Needed when O(destination) is
+        not reached by ssh.
+    type: str
   mapping:
     description:
       - What differs on the destination. Keys are V(disks) (target in the guest to path), V(paths) (path prefix to path prefix),
         V(networks), V(bridges) (name to name), and V(graphics_listen) (an address).
+      - The disk of a stopped domain becomes a device where its new path begins with C(/dev/), and a file where it does not; qcow2 when a
+        raw device goes to a path that ends with C(.qcow2). The device has to be there, and O(accept) must have V(IMAGE_EXISTS).
       - A mapping that names what the domain does not have is an error.
     type: dict
     default: {}
@@ -169,6 +215,8 @@ options:
     default: 5
 requirements:
   - libvirt-python (C(python3-libvirt)) and lxml (C(python3-lxml)) on the source
+  - for stopped domains libnbd's Python binding (C(python3-libnbd)) on the source, qemu-nbd and qemu-img on both hosts, and root by ssh
+    from the source to the destination
 seealso:
   - module: virtops.kvm.migration_check_info
   - module: virtops.kvm.domain_info
@@ -179,6 +227,25 @@ EXAMPLES = r"""
   virtops.kvm.domain_migration:
     name: web01
     destination: qemu+ssh://root@kvm2.example.com/system
+  delegate_to: kvm1
+
+- name: Move a guest that may be shut down for it
+  virtops.kvm.domain_migration:
+    name: batch01
+    destination: qemu+ssh://root@kvm2.example.com/system
+    method: offline
+    may_stop: true
+  delegate_to: kvm1
+
+- name: Move a guest to a host with another CPU, with a short stop, from a logical volume to an image
+  virtops.kvm.domain_migration:
+    name: db02
+    destination: qemu+ssh://root@kvm4.example.com/system
+    method: seeded
+    may_stop: true
+    mapping:
+      disks:
+        vda: /var/lib/libvirt/images/db02.qcow2
   delegate_to: kvm1
 
 - name: Move a guest to other storage and another network, slowly
@@ -217,6 +284,33 @@ findings:
   returned: success
   type: list
   elements: dict
+files:
+  description: What a stopped move copies, or in check mode would copy; empty for a live one. Sizes are bytes.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: V(disk), V(layer) of a backing chain, V(nvram), V(tpm), or V(save) for saved memory.
+      type: str
+    disk:
+      description: Target of the disk; empty for other files.
+      type: str
+    source:
+      description: The file or device on the source.
+      type: str
+    path:
+      description: The file or device on the destination.
+      type: str
+    size:
+      description: Its length.
+      type: int
+    allocated:
+      description: What it takes on disk.
+      type: int
+    free:
+      description: What was free on the destination where it goes; null for a device.
+      type: int
 move:
   description: What the move was. Sizes are bytes, durations seconds where the name does not say otherwise.
   returned: success
@@ -250,7 +344,7 @@ move:
       description: How long the guest paused, as measured by QEMU; null where that is not known.
       type: int
     disk_bytes:
-      description: Bytes of disks that the mirror processed, holes included.
+      description: Bytes of disks that the mirror processed, holes included; for a stopped domain those that were sent.
       type: int
     memory_bytes:
       description: Bytes of memory that were sent.
@@ -258,6 +352,29 @@ move:
     stages:
       description: Seconds for each stage.
       type: dict
+    stopped_seconds:
+      description: How long the domain did not run; null where the move did not stop it.
+      type: float
+    sent_bytes:
+      description: Bytes that a stopped move sent for all files, seeding included.
+      type: int
+    proofs:
+      description: The files of a stopped move whose content was read on both hosts and was the same.
+      type: list
+      elements: dict
+      contains:
+        disk:
+          description: Target of the disk; empty for other files.
+          type: str
+        path:
+          description: The file or device on the destination.
+          type: str
+        size:
+          description: Its size in bytes.
+          type: int
+        digest:
+          description: Digest of its content.
+          type: str
     source_disks_kept:
       description: Copied images that are still on the source.
       type: list
@@ -269,7 +386,10 @@ move:
 error_code:
   description:
     - A stable code for the failure. V(MOVE_ABORTED), V(MOVE_TIMEOUT), V(MOVE_FAILED) and V(GUEST_DIED) mean that the domain is on the
-      source and the destination is clean. V(MOVE_ABORTING_UNKNOWN), V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(POSTCOPY_FAILED) and
+      source and the destination is clean. So do V(SHUTDOWN_TIMEOUT), V(DOMAIN_STARTED) and V(SOURCE_CHANGED) (somebody used the domain
+      meanwhile), V(PROOF_FAILED), V(DESTINATION_FULL) and V(CONNECTION_LOST), but for copies that the next run
+      goes on with. V(MOVE_ABORTING_UNKNOWN),
+      V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(POSTCOPY_FAILED) and
       V(DOMAIN_LOST) mean that nothing was touched because it would not have been safe. V(PREFLIGHT_FAILED), or the code of the only
       finding, means that nothing was changed.
   returned: failure

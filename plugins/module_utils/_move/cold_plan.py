@@ -214,7 +214,8 @@ def make_cold_plan(
     """The plan for the domain of ``survey``; ``before`` is an interrupted move of it that stopped it here."""
     domain, options = survey.domain, context.options
     resumed = before if before is not None and before.stopped and not domain.active else None
-    source_autostart = resumed.source_autostart if resumed is not None else domain.autostart
+    # A move that was cut off may have switched it off already.
+    source_autostart = domain.autostart or (before is not None and before.source_autostart)
     arrival = arrival_of(domain, resumed)
     method = resumed.method if resumed is not None else survey.choice.method
     flattened = [

@@ -9,58 +9,42 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import posixpath
 import threading
 import typing as t
 import uuid as uuid_room
 
-from ansible_collections.virtops.kvm.plugins.module_utils._checks.preflight import accepted
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
-from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SEEDED, SUSPENDED
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SEEDED
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Piece, Proof, Sighting
-from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_end, cold_files, cold_seed, cold_stages
+from ansible_collections.virtops.kvm.plugins.module_utils._move import (
+    cold_end,
+    cold_files,
+    cold_seed,
+    cold_stages,
+    cold_stop,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_end import Held
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_plan import (
     RUNNING,
     SAVED,
     ColdPlan,
-    arrival_of,
-    disk_pieces,
-    expected_memory,
-    make_cold_plan,
-    save_piece,
-    small_pieces,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Carrier, ColdGateway
-from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_stages import Cold
-from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_survey import (
-    JUDGED_HERE,
-    Far,
-    far_findings,
-    settle_pieces,
-    survey_far,
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_prepare import (
+    SWITCHED,
+    Prepared,
+    files_of,
+    prepare,
+    tpm_files,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context, Survey
-from ansible_collections.virtops.kvm.plugins.module_utils._move.gate import refuse_blocked
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_shared import Cold
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, Context, Survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import MOVED, Report, report_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import diff_of_documents
 
-#: Stages of a journal from which on the destination may have started the domain.
-SWITCHED = ("switch", "verify", "release")
 _BEAT_SECONDS = 5.0
 _NEVER_RAN = ("unknown", "failed")
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """The plan and what was found on the way to it."""
-
-    plan: ColdPlan
-    findings: tuple[Finding, ...]
-    far: Far
-    coming: tuple[Piece, ...] = ()
 
 
 @contextlib.contextmanager
@@ -105,7 +89,7 @@ def move(context: Context, survey: Survey, before: Journal | None, beat: t.Calla
                 raise cold_end.failed(held, error) from error
             raise
         cold = Cold(context, held.gateway, held.carrier, ready.plan)
-        cold_stages.open_journal(cold, uuid_room.uuid4().hex, before)
+        cold_stop.open_journal(cold, uuid_room.uuid4().hex, before)
         started = _stages(held, cold)
         return _done(held, cold, ready, survey.choice.reason, started)
 
@@ -116,7 +100,7 @@ def _stages(held: Held, cold: Cold) -> float:
     try:
         if plan.active and plan.method == SEEDED:
             cold_seed.seed(cold)
-        cold_stages.stop(cold)
+        cold_stop.stop(cold)
         if plan.active:
             _look_again(held, cold)
         if plan.carries_memory:
@@ -146,7 +130,7 @@ def _look_again(held: Held, cold: Cold) -> None:
         if file is not None:
             fresh.append(piece)
     known = {piece.source for piece in fresh}
-    tpm = _tpm_files(held, cold.plan.source_xml, cold.uuid)
+    tpm = tpm_files(held, cold.plan.source_xml, cold.uuid)
     added = [path for path in tpm if path not in known]
     for path in added:
         file = cold_files.near_file(path)
@@ -167,11 +151,6 @@ def _look_again(held: Held, cold: Cold) -> None:
             )
     cold.plan = dataclasses.replace(cold.plan, pieces=tuple(fresh))
     held.context.record(pieces=cold.plan.pieces)
-
-
-def _tpm_files(held: Held, xml: str, uuid: str) -> tuple[str, ...]:
-    folder = held.gateway.tpm_folder(uuid, xml)
-    return cold_files.files_below(folder) if folder else ()
 
 
 def _done(held: Held, cold: Cold, ready: Prepared, reason: str, started: float) -> Report:
@@ -201,65 +180,6 @@ def _done(held: Held, cold: Cold, ready: Prepared, reason: str, started: float) 
         findings=ready.findings,
         diff=_diff(context, cold.plan),
         files=files_of(pieces, ready.far),
-    )
-
-
-# -- preparation ---------------------------------------------------------------------------------------------------------
-
-
-def prepare(held: Held, survey: Survey, before: Journal | None) -> Prepared:
-    """The plan for the domain as it is now. Raises the preflight's blockers."""
-    context, gateway, domain = held.context, held.gateway, survey.domain
-    findings = [one for one in survey.findings if not _judged_here(one) and not _own_definition(one, before)]
-    refuse_blocked(findings, survey.choice)
-    source_xml = gateway.definition(SOURCE, domain.uuid, saved=True)
-    flatten = context.options.chain == "flatten"
-    pieces = disk_pieces(domain, survey.choice.copied, context.mapping, cold_files.near_file, flatten=flatten)
-    tpm = _tpm_files(held, source_xml, domain.uuid)
-    pieces += small_pieces(domain, context.mapping, cold_files.near_file, tpm)
-    if not domain.active and arrival_of(domain, before) == SAVED:
-        pieces += _memory(held, domain.uuid)
-    # Memory that is yet to be saved needs room as well; how much, is at most what the guest has.
-    coming = (expected_memory(domain),) if domain.active and survey.choice.method == SUSPENDED else ()
-    far = survey_far(held.carrier, (*pieces, *coming), domain.uuid, gateway.named_there)
-    ours = frozenset(piece.path for piece in before.pieces) if before is not None else frozenset()
-    pieces = settle_pieces(pieces, far, ours)
-    plan = make_cold_plan(context, survey, source_xml, pieces, before)
-    context.method = plan.method
-    about = f"Cannot move domain '{domain.name}' from {gateway.source_host} to {gateway.destination_host}"
-    judged = far_findings((*pieces, *coming), far, about, gateway.destination_host, exact=plan.carries_memory)
-    findings += [accepted(one, context.options.accept) for one in judged]
-    refuse_blocked(findings, survey.choice)
-    return Prepared(plan, tuple(findings), far, coming)
-
-
-def _judged_here(finding: Finding) -> bool:
-    return finding.code in JUDGED_HERE and "type" not in finding.evidence
-
-
-def _own_definition(finding: Finding, before: Journal | None) -> bool:
-    return finding.code == "UUID_CONFLICT" and before is not None and before.defined and before.stage not in SWITCHED
-
-
-def _memory(held: Held, uuid: str) -> tuple[Piece, ...]:
-    saved = held.gateway.saved_state(uuid)
-    file = cold_files.near_file(saved.path) if saved is not None else None
-    return (save_piece(uuid, saved.path, file),) if saved is not None and file is not None else ()
-
-
-def files_of(pieces: t.Iterable[Piece], far: Far) -> tuple[dict[str, t.Any], ...]:
-    """Every file with its size, and the room where it goes, for the user."""
-    return tuple(
-        {
-            "kind": piece.kind,
-            "disk": piece.target,
-            "source": piece.source,
-            "path": piece.path,
-            "size": piece.size,
-            "allocated": piece.allocated,
-            "free": far.free.get(posixpath.dirname(piece.path)) if not piece.device else None,
-        }
-        for piece in pieces
     )
 
 
@@ -333,6 +253,23 @@ def home_again(context: Context, before: Journal, error: KvmError) -> KvmError:
     context.journal = before
     with holding(context) as held:
         return cold_end.failed(held, error)
+
+
+def interrupted(journal: Journal | None, destination_uri: str, source: Sighting) -> Journal | None:
+    """The journal of a stopped move that did not end, as far as it concerns a move to ``destination_uri``: of one to elsewhere only
+    how the domain was before it. Raises OWNERSHIP_UNPROVEN where the domain may run elsewhere."""
+    if journal is None or not unfinished(journal):
+        return None
+    if journal.destination_uri == destination_uri:
+        return journal
+    if journal.stage in SWITCHED and not source.active:
+        raise KvmError(
+            "OWNERSHIP_UNPROVEN",
+            f"An interrupted move of domain '{journal.domain}' was starting it on {journal.destination_host}, and may have done so. "
+            f"Nothing was touched; run the move to {journal.destination_host} again, which finishes it or takes it back.",
+            destination=journal.destination_host,
+        )
+    return dataclasses.replace(journal, destination_uri=destination_uri, pieces=(), folders=(), defined=False)
 
 
 def unfinished(journal: Journal | None) -> bool:

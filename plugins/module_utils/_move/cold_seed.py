@@ -11,13 +11,8 @@ import dataclasses
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import MIB, format_bytes
-from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_stages import (
-    Cold,
-    Shown,
-    claim_old_copy,
-    ended,
-    make_folders,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_shared import Cold, Shown, ended
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_stages import claim_old_copy, make_folders
 
 #: Passes at most; a guest that writes faster than the link sends is never done.
 MOST_PASSES = 6

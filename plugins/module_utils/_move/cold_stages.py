@@ -7,16 +7,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import posixpath
-import threading
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.volumes import marker_name
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SUSPENDED
-from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Piece, Progress, SnapshotRecord
+from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Piece, SnapshotRecord
 from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_files
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_plan import (
     OFF,
@@ -24,152 +21,17 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_plan import
     RUNNING,
     SAVED,
     SMALL,
-    ColdPlan,
-    owned_image,
     save_piece,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Carrier, ColdGateway
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context
-from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_shared import (
+    Cold,
+    Shown,
+    Watch,
+    ended,
+    started_meanwhile,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.travel import travel, travel_record
-
-_POLL = 0.25
-#: Guests overlook the button while they boot, so it is pressed again.
-_PRESS_AGAIN = 20.0
-_TELL_SECONDS = 0.5
-_WATCH_SECONDS = 3.0
-
-
-@dataclasses.dataclass
-class Cold:
-    """What the stages of one move share."""
-
-    context: Context
-    gateway: ColdGateway
-    carrier: Carrier
-    plan: ColdPlan
-
-    @property
-    def uuid(self) -> str:
-        """The domain's UUID."""
-        return self.plan.uuid
-
-
-def ended(context: Context, during: str) -> KvmError:
-    """The error of a move that was ended on request; what became of it is told by whoever takes it back."""
-    return KvmError(
-        "MOVE_ABORTED",
-        f"The move of domain '{context.name}' was aborted ({context.stop.reason}) during {during}.",
-        reason=context.stop.reason,
-    )
-
-
-def open_journal(cold: Cold, move_id: str, before: Journal | None) -> None:
-    """Begin the record of this move; of an interrupted one that stopped the guest it keeps that it did."""
-    context, plan = cold.context, cold.plan
-    now = context.clock.now()
-    stopped = before if before is not None and before.stopped and not plan.active else None
-    context.journal = Journal(
-        id=move_id,
-        domain=plan.name,
-        uuid=plan.uuid,
-        source_host=context.gateway.source_host,
-        destination_uri=context.gateway.destination_uri,
-        destination_host=context.gateway.destination_host,
-        method=plan.method,
-        stage="claim",
-        started=now,
-        updated=now,
-        autostart=plan.autostart,
-        source_disks=tuple(piece.source for piece in plan.pieces if owned_image(piece)),
-        source_disks_policy=context.options.source_disks,
-        persistent_xml=plan.saved_xml,
-        state="paused" if plan.arrival == PAUSED_THERE else "running" if plan.arrival == RUNNING else "shutoff",
-        arrival=plan.arrival,
-        stopped=stopped is not None,
-        stopped_at=stopped.stopped_at if stopped is not None else 0.0,
-        source_autostart=plan.source_autostart,
-        pieces=plan.pieces,
-    )
-    context.record()
-
-
-# -- stop ----------------------------------------------------------------------------------------------------------------
-
-
-def stop(cold: Cold) -> None:
-    """The guest does not run any more, its files are sealed, and its host does not start it by itself."""
-    context, plan = cold.context, cold.plan
-    with context.stage("stop"):
-        if plan.source_autostart:
-            cold.gateway.set_autostart(SOURCE, cold.uuid, False)
-        if plan.active:
-            context.record(stopped=True)
-            if plan.method == SUSPENDED:
-                context.record(stopped_at=context.clock.now())
-                _save(cold)
-            else:
-                _shut_down(cold)
-                context.record(stopped_at=context.clock.now())
-        context.record(seals=cold_files.seal(piece.source for piece in plan.pieces if piece.kind != "tpm"))
-
-
-def _shut_down(cold: Cold) -> None:
-    context, options = cold.context, cold.context.options
-    began = pressed = context.clock.monotonic()
-    cold.gateway.shut_down(cold.uuid)
-    while True:
-        seen = cold.gateway.look(SOURCE, cold.uuid)
-        if seen.reachable and not seen.active:
-            return
-        now = context.clock.monotonic()
-        context.note("stop", f"shutting down for {now - began:.0f} s")
-        if context.check_stop():
-            raise ended(context, "the shutdown")
-        if now - began >= options.shutdown_timeout:
-            if options.shutdown_action == "destroy":
-                context.warnings.append(
-                    f"Domain '{context.name}' did not shut down within {options.shutdown_timeout:g} s, and was ended, as asked."
-                )
-                cold.gateway.power_off(cold.uuid)
-                return
-            raise KvmError(
-                "SHUTDOWN_TIMEOUT",
-                f"Domain '{context.name}' did not shut down within {options.shutdown_timeout:g} s. Look at its console; give it "
-                "more time by shutdown_timeout, move it by method suspended, or permit to end it hard by shutdown_action=destroy.",
-                seconds=options.shutdown_timeout,
-            )
-        if now - pressed >= _PRESS_AGAIN:
-            pressed = now
-            with contextlib.suppress(KvmError):
-                cold.gateway.shut_down(cold.uuid)
-        context.clock.sleep(_POLL)
-
-
-def _save(cold: Cold) -> None:
-    """Save the memory; the call blocks, so it has a thread, and a wish to end aborts its job."""
-    context = cold.context
-    failure: list[KvmError] = []
-    done = threading.Event()
-
-    def work() -> None:
-        try:
-            cold.gateway.save(cold.uuid)
-        except KvmError as error:
-            failure.append(error)
-        finally:
-            done.set()
-
-    threading.Thread(target=work, name="save", daemon=True).start()
-    asked = False
-    while not done.wait(_POLL):
-        context.note("stop", "saving its memory")
-        if not asked and context.check_stop():
-            asked = True
-            cold.gateway.abort_job(cold.uuid)
-    if failure:
-        raise ended(context, "the saving of its memory") if asked else failure[0]
-
 
 # -- transfer ------------------------------------------------------------------------------------------------------------
 
@@ -275,74 +137,6 @@ def publish(cold: Cold) -> None:
         cold.gateway.refresh_pool_there(folder)
 
 
-class Watch:
-    """Looks now and then whether the copy is to end: on request, or because somebody started the domain."""
-
-    def __init__(self, cold: Cold) -> None:
-        self._cold = cold
-        self._next = 0.0
-        self._started = False
-
-    def __call__(self) -> bool:
-        """Whether the copy is to end."""
-        context = self._cold.context
-        now = context.clock.monotonic()
-        if not self._started and now >= self._next:
-            self._next = now + _WATCH_SECONDS
-            seen = self._cold.gateway.look(SOURCE, self._cold.uuid)
-            self._started = seen.active
-        return self._started or context.check_stop()
-
-    def explain(self) -> None:
-        """Raises DOMAIN_STARTED where that was the reason."""
-        if self._started:
-            raise started_meanwhile(self._cold)
-
-
-class Shown:
-    """Tells how far all pieces together are."""
-
-    def __init__(self, cold: Cold, stage: str = "transfer", note: str = "") -> None:
-        self._cold = cold
-        self._stage = stage
-        self._note = note
-        self._meter = Meter()
-        self._total = max(1, sum(piece.allocated for piece in cold.plan.pieces))
-        self._done = 0
-        self._told = -_TELL_SECONDS
-
-    def tell(self, piece: Piece) -> t.Callable[[int, int], None]:
-        """The listener for one piece."""
-        context = self._cold.context
-
-        def told(done: int, total: int) -> None:
-            elapsed = context.elapsed()
-            if elapsed - self._told < _TELL_SECONDS:
-                return
-            self._told = elapsed
-            now = self._done + piece.allocated * min(done, total) // max(1, total)
-            self._meter.add(elapsed, now)
-            context.tell(
-                Progress(
-                    context.name,
-                    context.method,
-                    self._stage,
-                    round(elapsed, 2),
-                    disk_total=self._total,
-                    disk_done=min(now, self._total),
-                    rate=self._meter.rate,
-                    eta=self._meter.eta(max(0, self._total - now)),
-                    note=self._note or f"copies {posixpath.basename(piece.path)}",
-                )
-            )
-
-        return told
-
-    def finished(self, piece: Piece) -> None:
-        """A piece is done."""
-        self._done += piece.allocated
-
-
 # -- switch --------------------------------------------------------------------------------------------------------------
 
 
@@ -362,19 +156,10 @@ def check_source(cold: Cold) -> None:
         )
 
 
-def started_meanwhile(cold: Cold) -> KvmError:
-    """The error when somebody started the domain on the source in the middle of its move."""
-    context = cold.context
-    return KvmError(
-        "DOMAIN_STARTED",
-        f"Domain '{context.name}' was started on {context.gateway.source_host} while it was being moved, so its copy is out of date; "
-        "it goes on there. Find out who started it, and run again.",
-    )
-
-
 def switch(cold: Cold) -> None:
     """The destination has the domain, and runs it if the source did."""
     context, plan = cold.context, cold.plan
+    context.give_way()
     check_source(cold)
     snapshots = cold.gateway.snapshots(cold.uuid)
     checkpoints = cold.gateway.checkpoints(cold.uuid)

@@ -11,6 +11,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes, format_seconds
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Progress
 
 #: Weight of the newest sample in the running rate, so that a short stall does not throw the estimate about.
@@ -95,7 +96,8 @@ def line(progress: Progress) -> str:
     if progress.disk_total is not None or progress.memory_total is not None or progress.stage in ("transfer", "switch"):
         if progress.method != "live_shared":
             parts.append(f"disk {_share(progress.disk_done, progress.disk_total)}")
-        parts.append(f"ram {_share(progress.memory_done, progress.memory_total)}")
+        if progress.method not in STOPPED_METHODS:
+            parts.append(f"ram {_share(progress.memory_done, progress.memory_total)}")
     if progress.rate:
         parts.append(f"{format_bytes(progress.rate)}/s")
     if progress.eta is not None:

@@ -14,7 +14,6 @@ import uuid as uuid_room
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
-from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Sighting
@@ -26,7 +25,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.context import (
     Context,
     Survey,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._move.gate import refuse_blocked
+from ansible_collections.virtops.kvm.plugins.module_utils._move.gate import refusal, refuse_blocked, refuse_one_host
 from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import (
     ALREADY_THERE,
     ATTACHED,
@@ -75,7 +74,7 @@ class _Run:
     def go(self) -> Report:
         context = self._context
         source, there = self._look()
-        self._refuse_one_host(source, there)
+        refuse_one_host(context, source, there)
         uuid = source.uuid or there.uuid
         if not self._check_mode and uuid:
             self._lock(uuid)
@@ -110,20 +109,6 @@ class _Run:
             context.journal = context.workspace.read_journal(source.uuid or there.uuid)
         return source, there
 
-    def _refuse_one_host(self, source: Sighting, there: Sighting) -> None:
-        """A domain that both ends show may be one domain seen twice."""
-        if not (source.found and there.found and source.uuid == there.uuid):
-            return
-        host_uuid = self._gateway.one_host()
-        if host_uuid:
-            raise KvmError(
-                "SAME_HOST",
-                f"Domain '{self._context.name}' cannot move from {source.host} to {there.host}: both report the host UUID "
-                f"{host_uuid}, so libvirt takes them for one host. Choose another destination; where they are two machines "
-                "(clones), give each its own host_uuid in libvirtd.conf.",
-                uuid=host_uuid,
-            )
-
     def _decide(self, source: Sighting, there: Sighting) -> table.Decision:
         return table.decide(self._context.name, source, there, self._journal(), self._context.options.method)
 
@@ -136,21 +121,14 @@ class _Run:
 
     def _refused(self, decision: table.Decision, source: Sighting, there: Sighting) -> KvmError:
         """The refusal; a domain that an interrupted move stopped is started at home first, where that is safe."""
-        error, before = self._refusal(decision, source, there), self._stopped_before()
+        error, before = refusal(self._context, decision, source, there), self._stopped_before(source)
         if self._check_mode or before is None or not before.stopped or decision.code != "HOST_UNREACHABLE":
             return error
         return cold_run.home_again(self._context, before, error)
 
-    def _stopped_before(self) -> Journal | None:
-        """The journal of an interrupted move to this destination that was to stop, or had stopped, the guest."""
-        journal = self._journal()
-        return journal if cold_run.unfinished(journal) else None
-
-    def _refusal(self, decision: table.Decision, source: Sighting, there: Sighting) -> KvmError:
-        message, journal = decision.message, self._context.journal
-        if decision.code == "DOMAIN_NOT_FOUND" and journal is not None and journal.stage == "done":
-            message = f"{message} It was moved from here to {journal.destination_host} before."
-        return KvmError(decision.code, message, source=to_data(source), destination=to_data(there))
+    def _stopped_before(self, source: Sighting) -> Journal | None:
+        """The journal of an interrupted move that was to stop, or had stopped, the guest."""
+        return cold_run.interrupted(self._context.journal, self._gateway.destination_uri, source)
 
     # -- the lock, and moves that run already ------------------------------------------------------------------------
 
@@ -195,7 +173,7 @@ class _Run:
         if decision.action in (table.FINISH, table.ALREADY_THERE):
             return self._finish(decision, seen, there)
         if decision.action == table.REFUSE:
-            raise self._refusal(decision, seen, there)
+            raise refusal(context, decision, seen, there)
         if ended.cause:
             raise failed(context, source.uuid, ended)
         raise self._attached_in_vain(seen)
@@ -284,7 +262,7 @@ class _Run:
     # -- it is here --------------------------------------------------------------------------------------------------
 
     def _move(self, source: Sighting, decision: table.Decision) -> Report:
-        context, before = self._context, self._stopped_before()
+        context, before = self._context, self._stopped_before(source)
         if self._check_mode:
             survey = self._survey(source)
             if survey.choice.method in STOPPED_METHODS:
@@ -294,6 +272,8 @@ class _Run:
             self._gateway.resume(SOURCE, source.uuid)
         if before is None:
             self._clear_old_attempt()
+        elif before.source_autostart and source.active and not source.autostart:
+            self._gateway.set_autostart(SOURCE, source.uuid, True)
         context.journal = None
         with context.stage("claim"):
             context.note("claim")
@@ -357,7 +337,7 @@ class _Run:
         source, there, decision = settle(context, plan.uuid)
         if decision.action == table.REFUSE:
             context.record(error_code=decision.code, message=decision.message)
-            raise self._refusal(decision, source, there)
+            raise refusal(context, decision, source, there)
         if decision.action not in (table.FINISH, table.ALREADY_THERE):
             if decision.action == table.RESUME_SOURCE and plan.paused is False:
                 self._gateway.resume(SOURCE, plan.uuid)

@@ -149,3 +149,93 @@ AFTER: list[tuple[str, Sighting, Sighting, str, str, str]] = [
 def test_after_attempt(what: str, source: Sighting, destination: Sighting, stage: str, action: str, code: str) -> None:
     decision = after_attempt("web", source, destination, journal(stage))
     assert (decision.action, decision.code) == (action, code), decision
+
+
+def cold(stage: str, **more: t.Any) -> Journal:
+    """The journal of a move that stops the guest."""
+    return Journal(
+        "m",
+        "web",
+        U,
+        "a",
+        "qemu+ssh://b/system",
+        "b",
+        "offline",
+        stage,
+        1.0,
+        1.0,
+        state="running",
+        arrival="running",
+        **more,
+    )
+
+
+OFF_HERE, OFF_THERE = here("shutoff", "shutdown"), there("shutoff", "unknown")
+
+STOPPED: list[tuple[str, Sighting, Sighting, Journal | None, str, str, str]] = [
+    ("shut off, to do", OFF_HERE, NOT_THERE, None, "auto", "move", ""),
+    ("defined on both, ours or not: the preflight says", OFF_HERE, OFF_THERE, None, "offline", "move", ""),
+    ("moved and shut off there", NOT_HERE, OFF_THERE, cold("done"), "offline", "already_there", ""),
+    ("moved and shut off there, auto", NOT_HERE, OFF_THERE, None, "auto", "already_there", ""),
+    ("a live move wants it to run", NOT_HERE, OFF_THERE, cold("done"), "live_block", "refuse", "DOMAIN_NOT_RUNNING"),
+    ("moved and runs there", NOT_HERE, there(), cold("done"), "offline", "already_there", ""),
+    ("killed while seeding", here(), NOT_THERE, cold("prepare"), "seeded", "move", ""),
+    ("killed in the stop", OFF_HERE, NOT_THERE, cold("stop"), "offline", "move", ""),
+    ("killed in the transfer", OFF_HERE, NOT_THERE, cold("transfer"), "offline", "move", ""),
+    ("killed while taken back", OFF_HERE, OFF_THERE, cold("undo"), "offline", "move", ""),
+    ("defined there, not started", OFF_HERE, OFF_THERE, cold("transfer", defined=True), "offline", "move", ""),
+    ("started again here meanwhile", here(), NOT_THERE, cold("transfer"), "offline", "move", ""),
+    ("started again here after all", here(), OFF_THERE, cold("switch"), "offline", "move", ""),
+    ("killed in the switch, not up yet", OFF_HERE, OFF_THERE, cold("switch"), "offline", "continue", ""),
+    ("killed in the switch, source forgotten", NOT_HERE, OFF_THERE, cold("switch"), "offline", "continue", ""),
+    ("killed in the switch, runs there", OFF_HERE, there(), cold("switch"), "offline", "finish", ""),
+    ("restoring there", OFF_HERE, there("paused", "migration"), cold("switch"), "suspended", "wait", ""),
+    ("restored and paused there", OFF_HERE, there("paused", "user"), cold("switch"), "suspended", "finish", ""),
+    ("killed in verify", OFF_HERE, there(), cold("verify"), "offline", "finish", ""),
+    ("killed in release", NOT_HERE, there(), cold("release"), "offline", "finish", ""),
+    ("stopped there before release", OFF_HERE, OFF_THERE, cold("release"), "offline", "finish", ""),
+    ("both run", here(), there(), cold("switch"), "offline", "refuse", "TWO_RUNNING_COPIES"),
+    (
+        "started there by somebody",
+        OFF_HERE,
+        there(),
+        cold("transfer"),
+        "offline",
+        "refuse",
+        "ALREADY_RUNNING_ON_DESTINATION",
+    ),
+    ("vanished after the switch", OFF_HERE, NOT_THERE, cold("switch"), "offline", "refuse", "OWNERSHIP_UNPROVEN"),
+    ("gone everywhere", NOT_HERE, NOT_THERE, cold("switch"), "offline", "refuse", "DOMAIN_NOT_FOUND"),
+    (
+        "destination silent before the switch",
+        OFF_HERE,
+        SILENT,
+        cold("transfer"),
+        "offline",
+        "refuse",
+        "HOST_UNREACHABLE",
+    ),
+    ("destination silent in the switch", OFF_HERE, SILENT, cold("switch"), "offline", "refuse", "OWNERSHIP_UNPROVEN"),
+]
+
+
+@pytest.mark.parametrize(
+    ("what", "source", "destination", "record", "asked", "action", "code"), STOPPED, ids=[case[0] for case in STOPPED]
+)
+def test_decide_on_stopped_moves(
+    what: str, source: Sighting, destination: Sighting, record: Journal | None, asked: str, action: str, code: str
+) -> None:
+    decision = decide("web", source, destination, record, asked)
+    assert (decision.action, decision.code) == (action, code), decision
+    assert bool(decision.message) == (action == "refuse")
+
+
+def test_nothing_of_a_stopped_move_ever_starts_the_source_once_it_may_run_there() -> None:
+    """Every combination of both sides, in every stage from the switch on: the source is neither moved nor resumed while it is off."""
+    sides = (OFF_HERE, NOT_HERE)
+    others = (there(), there("paused", "user"), there("paused", "migration"), OFF_THERE, NOT_THERE, SILENT)
+    for stage in ("switch", "verify", "release"):
+        for source in sides:
+            for destination in others:
+                decision = decide("web", source, destination, cold(stage), "offline")
+                assert decision.action not in ("move", "resume_source"), (stage, source, destination, decision)
