@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import typing as t
 
 from tests.integration.ansible_runs import Started, module_play, run_module, start_playbook
@@ -111,3 +113,11 @@ def arrived(guest: Guest, destination: str) -> None:
     """The guest runs on ``destination``, is known nowhere else, and beats."""
     assert guest.where() == {destination: "running"}, guest.where()
     guest.wait_beating()
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL a controller and all processes below it, as a power loss would; only processes this test started."""
+    children = [int(word) for word in os.popen(f"ps -o pid= --ppid {pid}").read().split()]
+    os.kill(pid, signal.SIGKILL)
+    for child in children:
+        kill_tree(child)

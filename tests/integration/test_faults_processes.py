@@ -8,7 +8,6 @@ The numbers in the names are the rows of the failure table: the right outcome of
 
 from __future__ import annotations
 
-import os
 import signal
 import typing as t
 
@@ -16,6 +15,7 @@ from tests.integration.moves import (
     SLOW,
     arrived,
     job,
+    kill_tree,
     move,
     nothing_left,
     slow_guest,
@@ -181,11 +181,3 @@ def test_11_job_aborted_by_hand_while_memory_is_copied(lab: Lab, hosts: list[str
 def told_as_aborted(result: dict[str, t.Any]) -> None:
     """libvirt 11 often loses the reason of a failed migration, for virsh too; then the sentence names the abort as a cause it can be."""
     assert result["error_code"] == "MOVE_ABORTED" or "domjobabort" in result["msg"], result["msg"]
-
-
-def kill_tree(pid: int) -> None:
-    """SIGKILL a controller and all processes below it, as a power loss would; only processes this test started."""
-    children = [int(word) for word in os.popen(f"ps -o pid= --ppid {pid}").read().split()]
-    os.kill(pid, signal.SIGKILL)
-    for child in children:
-        kill_tree(child)
