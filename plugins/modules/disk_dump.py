@@ -174,6 +174,19 @@ changes:
     after:
       description: Device, format and size in bytes of the new image; its digest where it was known beforehand.
       type: dict
+error_code:
+  description:
+    - A stable code for the failure; all of them mean that no image is there that was not there before, and none is changed.
+    - V(DEVICE_IN_USE), V(DEVICE_NOT_FOUND), V(DEVICE_READ_ONLY), V(NO_BLOCK_DEVICE), V(SOURCE_CHANGED) (it was written to
+      meanwhile), V(DESTINATION_EXISTS), V(DESTINATION_FULL), V(FOLDER_MISSING), V(IMAGE_BUSY) (another run writes it),
+      V(PROOF_FAILED), V(COPY_STOPPED), V(PROGRAM_MISSING) or V(INVALID_OPTION).
+  returned: failure
+  type: str
+  sample: DEVICE_IN_USE
+details:
+  description: Evidence for the failure, such as who uses the device.
+  returned: failure
+  type: dict
 """
 
 import contextlib
@@ -183,6 +196,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.signals import noted
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.content import FORMATS
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.dump import Decision, Dump, Options, changes_of
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import Outcome, Pair, check_bandwidth, check_pairs
@@ -210,7 +224,8 @@ class Gateway:
 
     def apply(self, decisions: t.Sequence[Decision]) -> list[Outcome]:
         """Write the images."""
-        return self._dump.apply(decisions)
+        with noted() as asked:
+            return self._dump.apply(decisions, asked)
 
     def close(self) -> None:
         """Let go of the devices."""

@@ -157,6 +157,21 @@ changes:
     after:
       description: The digest of the content, and the image.
       type: dict
+error_code:
+  description:
+    - A stable code for the failure. V(DEVICE_IN_USE), V(DEVICE_NOT_FOUND), V(DEVICE_READ_ONLY), V(NO_BLOCK_DEVICE),
+      V(DESTINATION_TOO_SMALL), V(IMAGE_NOT_FOUND), V(SIDECAR_INVALID), V(PROGRAM_MISSING) and V(INVALID_OPTION) mean that nothing
+      was written.
+    - So does V(IMAGE_INVALID), unless the list C(incomplete) in RV(details) says otherwise. With V(PROOF_FAILED),
+      V(COPY_STOPPED) and V(DEVICE_FAILED) it always does.
+  returned: failure
+  type: str
+  sample: DESTINATION_TOO_SMALL
+details:
+  description:
+    - Evidence for the failure. C(incomplete) lists the devices that were written to; their first MiB is blank.
+  returned: failure
+  type: dict
 """
 
 import contextlib
@@ -165,6 +180,7 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
+from ansible_collections.virtops.kvm.plugins.module_utils._core.signals import noted
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.content import FORMATS
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import Outcome, Pair, check_bandwidth, check_pairs
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.restore import Decision, Restore, changes_of
@@ -190,7 +206,8 @@ class Gateway:
 
     def apply(self, decisions: t.Sequence[Decision]) -> list[Outcome]:
         """Write the devices."""
-        return self._restore.apply(decisions)
+        with noted() as asked:
+            return self._restore.apply(decisions, asked)
 
     def close(self) -> None:
         """Let go of the devices."""

@@ -21,11 +21,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import MIB
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import content
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.device import (
-    ABSENT,
-    BLOCK_DEVICE,
-    FILE,
     Place,
-    look,
     open_alone,
     settle,
     written_sectors,
@@ -37,15 +33,17 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
     digest_file,
     digest_reader,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.images import Image, look_at_image
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.inuse import check_free
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import (
     Outcome,
     Pair,
+    Stop,
     allocated_bytes,
+    check_stop,
     free_bytes,
     full,
     look_at_devices,
-    matching_sidecar,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.partial import Partial, Publication, partial_path
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.sidecar import Sidecar, describe, sidecar_path, to_text
@@ -63,15 +61,6 @@ class Options:
     level: int = 3
     bandwidth: int = 0
     replace: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Image:
-    """An image that is there. ``digest`` is that of what it holds, None where it is no image of the wanted format;
-    ``sidecar`` is its record where that matches."""
-
-    digest: t.Optional[str]
-    sidecar: t.Optional[Sidecar] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,35 +119,6 @@ def changes_of(decisions: t.Sequence[Decision], form: str) -> tuple[Change, ...]
 def room_for(data: int, form: str) -> int:
     """Upper bound of what an image with so much data takes: qcow2 adds its tables."""
     return data + (MIB + data // 2048 if form == content.QCOW2 else 0)
-
-
-def look_at_image(pair: Pair, form: str) -> Image | None:
-    """The image that is there, read to its last byte. None where there is none; raises KvmError for what is no file."""
-    place = look(pair.image)
-    if place.kind == ABSENT:
-        if not os.path.isdir(os.path.dirname(place.real)):
-            raise KvmError(
-                "FOLDER_MISSING",
-                f"The folder {os.path.dirname(pair.image)} for the image {pair.image} does not exist on this host; make it first.",
-                image=pair.image,
-            )
-        return None
-    if place.kind != FILE:
-        what = "a block device" if place.kind == BLOCK_DEVICE else "no regular file"
-        raise KvmError(
-            "DESTINATION_EXISTS", f"{pair.image} on this host is {what}; an image is a file.", image=pair.image
-        )
-    sidecar = matching_sidecar(place.real, place.size)
-    if sidecar is not None and sidecar.format == form:
-        return Image(sidecar.digest, sidecar)
-    if form != content.RAW and content.looks_like(content.read_head(place.real)) != form:
-        return Image(None)
-    try:
-        return Image(content.digest_image(place.real, form).total)
-    except KvmError as exc:
-        if exc.error_code != "IMAGE_INVALID":
-            raise
-        return Image(None)
 
 
 def changed(place: Place) -> KvmError:
@@ -237,7 +197,7 @@ class Dump:
             if needed > free:
                 raise full(folder, needed, free)
 
-    def apply(self, decisions: t.Sequence[Decision]) -> list[Outcome]:
+    def apply(self, decisions: t.Sequence[Decision], stop: Stop = bool) -> list[Outcome]:
         """Do it: all images complete and proven before the first is visible; nothing is left behind where one fails."""
         ready: list[tuple[Partial, Partial]] = []
         sidecars = [one.sidecar for one in decisions]
@@ -249,7 +209,7 @@ class Dump:
                     sidecars[index] = self._record_of(index, one.pair.file)
                 else:
                     image = self._stack.enter_context(Partial(one.pair.file))
-                    sidecars[index] = self._make(index, one, image)
+                    sidecars[index] = self._make(index, one, image, stop)
                 record = self._stack.enter_context(Partial(sidecar_path(one.pair.file)))
                 record.write_text(to_text(t.cast(Sidecar, sidecars[index])), _SIDECAR_MODE)
             except OSError as exc:
@@ -258,13 +218,14 @@ class Dump:
                 raise
             ready.append((image if one.action != RECORD else record, record))
         self._check_untouched()
+        check_stop(stop, "no image was made")
         _publish(ready)
         return [self._outcome(one, sidecar) for one, sidecar in zip(decisions, sidecars)]
 
-    def _make(self, index: int, decision: Decision, partial: Partial) -> Sidecar:
+    def _make(self, index: int, decision: Decision, partial: Partial, stop: Stop) -> Sidecar:
         """Fill one partial image, and prove it."""
         place, form = self._places[index], self._options.format
-        wanted = self._fill(index, partial)
+        wanted = self._fill(index, partial, stop)
         settle(partial.descriptor)
         if decision.after is not None and wanted.total != decision.after:
             raise changed(place)
@@ -280,7 +241,7 @@ class Dump:
             )
         return describe(wanted, form, file, place.path, place.size)
 
-    def _fill(self, index: int, partial: Partial) -> BlockDigests:
+    def _fill(self, index: int, partial: Partial, stop: Stop) -> BlockDigests:
         place = self._places[index]
         pace = content.Pace(self._options.bandwidth, self._clock)
         sink = content.open_sink(
@@ -290,6 +251,7 @@ class Dump:
         with contextlib.closing(sink):
             source = content.reader_blocks(FileReader(self._descriptors[index], place.size))
             for number, data, digest in content.with_digests(source):
+                check_stop(stop, "no image was made")
                 if digest:
                     sink.write(number * BLOCK, data)
                     digests[number] = digest

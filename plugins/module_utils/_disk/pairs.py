@@ -15,11 +15,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clo
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.device import Place, check_path, look_at_device
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import digest_file
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.inuse import check_free, related
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.sidecar import SUFFIX, Sidecar, read_sidecar
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.sidecar import SUFFIX
 
 OPTION = "disks"
+Stop = t.Callable[[], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,17 +103,6 @@ def look_at_devices(pairs: t.Sequence[Pair], *, writing: bool, clock: Clock) -> 
     return places
 
 
-def matching_sidecar(image: str, size: int) -> Sidecar | None:
-    """The record of ``image`` where there is one and the file's bytes are what it says. Reads the whole file."""
-    try:
-        sidecar = read_sidecar(image)
-    except KvmError:
-        return None
-    if sidecar is None or sidecar.image_size != size or digest_file(image).total != sidecar.image_digest:
-        return None
-    return sidecar
-
-
 def allocated_bytes(path: str) -> int:
     """What a file takes on its file system."""
     return os.stat(path).st_blocks * 512
@@ -138,3 +127,11 @@ def full(folder: str, needed: int | None, free: int | None) -> KvmError:
         needed=needed,
         free=free,
     )
+
+
+def check_stop(stop: Stop, left: str) -> None:
+    """Raises KvmError COPY_STOPPED when somebody asks to end; ``left`` says what is left behind."""
+    if stop():
+        raise KvmError(
+            "COPY_STOPPED", f"The work was stopped by a signal before it was complete: {left}. Run it again."
+        )

@@ -43,7 +43,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import (
     Outcome,
     Pair,
+    Stop,
     allocated_bytes,
+    check_stop,
     look_at_devices,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.sidecar import Sidecar, read_sidecar, sidecar_path
@@ -213,7 +215,7 @@ class Restore:
     def _tail_filled(descriptor: int, begin: int, end: int) -> bool:
         return next(_filled(descriptor, begin, end), None) is not None
 
-    def apply(self, decisions: t.Sequence[Decision]) -> list[Outcome]:
+    def apply(self, decisions: t.Sequence[Decision], stop: Stop = bool) -> list[Outcome]:
         """Do it: no device can be taken for a disk before all of them are complete and proven."""
         heads: dict[int, bytes] = {}
         begun: list[str] = []
@@ -221,7 +223,7 @@ class Restore:
             for index, one in enumerate(decisions):
                 if one.action == RESTORE:
                     begun.append(one.source.pair.device)
-                    heads[index] = self._write(index, one.source)
+                    heads[index] = self._write(index, one.source, stop)
             for index, head in heads.items():
                 write_all(self._descriptors[index], head, 0)
             for index in heads:
@@ -242,7 +244,7 @@ class Restore:
                 reread_partitions(self._descriptors[index])
         return self.outcomes(decisions)
 
-    def _write(self, index: int, source: Source) -> bytes:
+    def _write(self, index: int, source: Source, stop: Stop) -> bytes:
         """Write what differs, all but the first block, which is made zeros; gives what belongs there."""
         descriptor, found = self._descriptors[index], self._found[index]
         pace = content.Pace(self._bandwidth, self._clock)
@@ -251,6 +253,7 @@ class Restore:
         stale = set(found.digests) - {0}
         with content.open_content(source.pair.file, source.format) as image:
             for number, data, digest in content.with_digests(image.blocks()):
+                check_stop(stop, "the devices hold nothing that can be used now")
                 if not digest:
                     continue
                 stale.discard(number)

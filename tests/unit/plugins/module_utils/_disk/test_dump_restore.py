@@ -224,6 +224,20 @@ def test_space_is_counted_exactly_where_it_is_close(bench: pathlib.Path, monkeyp
         assert (caught.value.error_code, caught.value.details["needed"]) == ("DESTINATION_FULL", 2 * MIB)
 
 
+def test_a_signal_ends_a_dump_without_a_trace_and_a_restore_with_a_blank_device(bench: pathlib.Path) -> None:
+    path, wanted = device(bench), pair(bench)
+    answers = iter([False, True])
+    with dump.Dump([wanted], dump.Options(), Clock()) as one, pytest.raises(KvmError) as caught:
+        one.apply(one.survey(), lambda: next(answers))
+    assert (caught.value.error_code, names(bench)) == ("COPY_STOPPED", [])
+    dumped(wanted)
+    path.write_bytes(b"\xaa" * (4 * MIB))
+    with restore.Restore([wanted], None, 0, Clock()) as two, pytest.raises(KvmError) as caught:
+        two.apply(two.survey(), lambda: True)
+    assert caught.value.details["incomplete"] == [str(path)]
+    assert not any(path.read_bytes()[:MIB])
+
+
 def test_a_lying_disk_is_caught(bench: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device(bench)
 
