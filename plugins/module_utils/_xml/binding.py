@@ -59,3 +59,8 @@ def new_element(tag: str, attributes: t.Mapping[str, str] | None = None, text: s
     element = etree.Element(tag, dict(attributes or {}))
     element.text = text
     return element
+
+
+def local_name(element: Element) -> str:
+    """The tag without its namespace."""
+    return str(element.tag).rpartition("}")[2]

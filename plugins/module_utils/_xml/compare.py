@@ -11,6 +11,9 @@ import copy
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.binding import Element, parse, render
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.order import arrange, keyed
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.secrets import MASK, hide, secrets
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.units import factor_of
 
 #: Per-host parts that ``ignore`` may name, and the elements and attributes that each stands for.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -23,7 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 #: What a running domain has and its saved definition has not.
 _LIVE_ONLY = ("alias", "resource", "mirror")
-_LIVE_ATTRIBUTES = {
+_LIVE_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "domain": ("id",),
     "source": ("index", "portid"),
     "disk": ("index",),
@@ -53,10 +56,8 @@ _GENERATED_ATTRIBUTES = {
     "mac": ("type", "check"),
     "listen": ("address",),
 }
-_UNITS = {
-    "b": 1, "bytes": 1, "kb": 1000, "k": 1024, "kib": 1024, "mb": 10**6, "m": 1024**2, "mib": 1024**2,
-    "gb": 10**9, "g": 1024**3, "gib": 1024**3,
-}  # fmt: skip
+#: Sizes that are KiB where they give no unit.
+_SIZES = ("memory", "currentMemory", "maxMemory")
 
 
 def normalize(xml: str) -> str:
@@ -73,6 +74,51 @@ def differences(before_xml: str, after_xml: str, *, ignore: t.Sequence[str] = ()
     skip = [place for name in ignore for place in GROUPS.get(name, (name,))]
     found = list(_compare(before, after, ""))
     return sorted(line for place, line in found if not any(_covers(rule, place) for rule in skip))
+
+
+def strict_differences(before_xml: str, after_xml: str, *, addresses: bool = True) -> list[str]:
+    """What differs between two documents that libvirt itself wrote, of a domain that does not run.
+
+    Nothing is taken for generated: libvirt has filled in both. Order and white space still mean nothing. Without
+    ``addresses`` the places of devices on their buses do not count. A secret that differs is told, but never shown.
+    """
+    before, after = _exact_pair(before_xml, after_xml)
+    if not addresses:
+        for root in (before, after):
+            _drop_places(root)
+            arrange(root, by_content=True)
+    return sorted(line for unused, line in _compare(before, after, "", strict=True))
+
+
+def exact_texts(before_xml: str, after_xml: str) -> tuple[str, str]:
+    """Both documents as text in one fixed order, so that their lines differ where their meaning does. Secrets are hidden."""
+    before, after = _exact_pair(before_xml, after_xml)
+    return t.cast(str, render(before)), t.cast(str, render(after))
+
+
+def _exact_pair(before_xml: str, after_xml: str) -> tuple[Element, Element]:
+    before, after = parse(before_xml, "definition before"), parse(after_xml, "definition after")
+    known = [*sorted(secrets(before)), *sorted(secrets(after) - secrets(before))]
+    # Each secret has a mask of its own, or one that changes would not be seen.
+    masks = {secret: MASK if not number else f"{MASK} ({number + 1})" for number, secret in enumerate(known)}
+    for root in (before, after):
+        hide(root, lambda secret: masks[secret])
+        for target in root.iterfind("devices/console/target[@type='virtio']"):
+            # libvirt counts them anew each time, and differently after its own document.
+            target.attrib.pop("port", None)
+        for element in root.iter():
+            _strip(element)
+        arrange(root, by_content=True)
+    return before, after
+
+
+def _drop_places(root: Element) -> None:
+    for device in root.iterfind("devices/*"):
+        for address in device.findall("address"):
+            device.remove(address)
+        if device.tag == "controller" and device.get("type") == "pci":
+            for target in device.findall("target"):
+                device.remove(target)
 
 
 def _covers(rule: str, place: str) -> bool:
@@ -98,25 +144,30 @@ def _canonical(root: Element) -> Element:
             continue
         for attribute in _LIVE_ATTRIBUTES.get(element.tag, ()):
             element.attrib.pop(attribute, None)
-        for attribute in ("passwd", "password"):
-            if element.get(attribute) is not None:
-                element.set(attribute, "********")
-        if element.text is not None:
-            element.text = element.text.strip() or None
-        element.tail = None
-        number = element.text or ""
-        if element.get("unit") and number.isdigit():
-            factor = _UNITS.get(element.get("unit", "").lower())
-            if factor:
-                element.text = str(int(number) * factor // 1024)
-                element.set("unit", "KiB")
+        _strip(element)
+        _in_kib(element)
         if element.tag == "target" and element.get("dev", "").startswith(("vnet", "macvtap")):
             element.attrib.pop("dev")
         if element.tag == "backingStore" and not len(element):
             element.getparent().remove(element)
+    hide(root)
     _drop_live_network_parts(root)
-    _sort(root)
+    arrange(root)
     return root
+
+
+def _strip(element: Element) -> None:
+    if element.text is not None:
+        element.text = element.text.strip() or None
+    element.tail = None
+
+
+def _in_kib(element: Element) -> None:
+    unit = element.get("unit") or ("KiB" if element.tag in _SIZES else "")
+    factor, number = factor_of(unit), element.text or ""
+    if factor and number.isdigit():
+        element.text = str(int(number) * factor // 1024)
+        element.set("unit", "KiB")
 
 
 def _drop_live_network_parts(root: Element) -> None:
@@ -141,37 +192,8 @@ def _drop_live_network_parts(root: Element) -> None:
         root.remove(label)
 
 
-def _sort(element: Element) -> None:
-    for child in element:
-        _sort(child)
-    # The order of devices of one class means something (boot order, names in the guest): identity decides, then the order.
-    order = sorted(enumerate(element), key=lambda item: (str(item[1].tag), _identity(item[1]), item[0]))
-    element[:] = [child for unused, child in order]
-
-
-def _identity(element: Element) -> str:
-    """What tells ``element`` from its siblings of the same tag."""
-    tag = element.tag
-    child = {"disk": ("target", "dev"), "interface": ("mac", "address"), "filesystem": ("target", "dir")}.get(tag)
-    if child:
-        found = element.find(child[0])
-        if found is not None and found.get(child[1]):
-            return t.cast(str, found.get(child[1]))
-    if tag == "controller":
-        return f"{element.get('type')} {element.get('index', '0')}"
-    if tag in ("serial", "console", "parallel", "channel"):
-        target = element.find("target")
-        return "" if target is None else str(target.get("name") or target.get("port") or "")
-    for attribute in ("name", "dev", "bus", "type", "namespace"):
-        if tag in ("feature", "timer", "boot", "input", "graphics", "memory", "redirdev", "listen") and element.get(
-            attribute
-        ):
-            return t.cast(str, element.get(attribute))
-    return ""
-
-
-def _compare(before: Element, after: Element, place: str) -> t.Iterator[tuple[str, str]]:
-    generated = _GENERATED_ATTRIBUTES.get(before.tag, ())
+def _compare(before: Element, after: Element, place: str, *, strict: bool = False) -> t.Iterator[tuple[str, str]]:
+    generated = () if strict else _GENERATED_ATTRIBUTES.get(before.tag, ())
     for name in sorted(set(before.attrib) | set(after.attrib)):
         one, two = before.get(name), after.get(name)
         if one == two or (name in generated and (one is None or two is None)):
@@ -180,34 +202,33 @@ def _compare(before: Element, after: Element, place: str) -> t.Iterator[tuple[st
         yield spot, f"{spot}: {_quote(one)} -> {_quote(two)}"
     if (before.text or "") != (after.text or ""):
         yield place, f"{place}: {_quote(before.text)} -> {_quote(after.text)}"
-    left, right = _keyed(before), _keyed(after)
+    yield from _compare_boot(before, after, place)
+    left, right = keyed(before), keyed(after)
     for key in sorted(set(left) | set(right)):
         one, two = left.get(key), right.get(key)
         spot = f"{place}/{key}".lstrip("/")
         if one is not None and two is not None:
-            yield from _compare(one, two, spot)
+            yield from _compare(one, two, spot, strict=strict)
             continue
         present = one if one is not None else two
-        if _may_be_generated(present, place):
+        if not strict and _may_be_generated(present, place):
             continue
         yield spot, f"{spot}: {'removed' if two is None else 'added'}"
 
 
+def _compare_boot(before: Element, after: Element, place: str) -> t.Iterator[tuple[str, str]]:
+    """What is booted first is a list, and every element of it means something by its place."""
+    one, two = ([str(boot.get("dev")) for boot in element.findall("boot")] for element in (before, after))
+    if place == "os" and one != two:
+        yield "os/boot", f"os/boot: {_quote(', '.join(one) or None)} -> {_quote(', '.join(two) or None)}"
+    if place == "os":
+        for element in (before, after):
+            for boot in element.findall("boot"):
+                element.remove(boot)
+
+
 def _may_be_generated(element: Element, place: str) -> bool:
     return element.tag in _GENERATED or (place == "devices" and element.tag in _GENERATED_DEVICES)
-
-
-def _keyed(element: Element) -> dict[str, Element]:
-    keyed: dict[str, Element] = {}
-    for child in element:
-        identity = _identity(child)
-        key = f"{child.tag}[{identity}]" if identity else str(child.tag)
-        count, unique = 1, key
-        while unique in keyed:
-            count += 1
-            unique = f"{key}#{count}"
-        keyed[unique] = child
-    return keyed
 
 
 def _quote(value: str | None) -> str:

@@ -12,9 +12,12 @@ import posixpath
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
-from ansible_collections.virtops.kvm.plugins.module_utils._xml.binding import Element, parse, render
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.binding import Element, new_element, parse, render
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.secrets import hide
 
-_KEYS = ("disks", "paths", "networks", "bridges", "graphics_listen")
+_TABLES = ("disks", "paths", "pools", "networks", "bridges")
+_FILES = ("emulator", "nvram")
+_KEYS = (*_TABLES, "graphics_listen", *_FILES)
 #: Places outside disks where a domain names a file of its host.
 _FILE_ELEMENTS = ("os/loader", "os/nvram", "os/kernel", "os/initrd", "os/dtb")
 _FILE_ATTRIBUTES = (
@@ -26,13 +29,19 @@ _FILE_ATTRIBUTES = (
 
 @dataclasses.dataclass(frozen=True)
 class Mapping:
-    """What differs on the destination. ``disks`` is by target (vda), ``paths`` by path prefix; an exact disk wins over a prefix."""
+    """What differs on the destination. ``disks`` is by target (vda), ``paths`` by path prefix; an exact disk wins over a prefix.
+
+    ``emulator`` and ``nvram`` are the one path that the domain has there, and win over a prefix, too.
+    """
 
     disks: dict[str, str] = dataclasses.field(default_factory=dict)
     paths: dict[str, str] = dataclasses.field(default_factory=dict)
     networks: dict[str, str] = dataclasses.field(default_factory=dict)
     bridges: dict[str, str] = dataclasses.field(default_factory=dict)
     graphics_listen: t.Optional[str] = None
+    pools: dict[str, str] = dataclasses.field(default_factory=dict)
+    emulator: t.Optional[str] = None
+    nvram: t.Optional[str] = None
 
     @classmethod
     def from_user(cls, data: t.Mapping[str, t.Any] | None) -> Mapping:
@@ -43,13 +52,13 @@ class Mapping:
             raise InputError(
                 "mapping", f"The mapping has no key '{unknown[0]}'; it has {', '.join(_KEYS)}.", key=unknown[0]
             )
-        tables = {key: _table(key, data.get(key)) for key in _KEYS[:4]}
+        tables = {key: _table(key, data.get(key)) for key in _TABLES}
         for target, path in tables["disks"].items():
             _check_path(path, f"the disk '{target}'")
         for old, new in tables["paths"].items():
             _check_path(old, "the key of a path mapping")
             _check_path(new, f"the path prefix '{old}'")
-        for key in ("networks", "bridges"):
+        for key in ("pools", "networks", "bridges"):
             for old, new in tables[key].items():
                 if not new or "/" in new:
                     raise InputError(
@@ -60,7 +69,20 @@ class Mapping:
             raise InputError(
                 "mapping", f"The mapping's graphics_listen must be one address, not '{listen}'.", key="graphics_listen"
             )
-        return cls(**tables, graphics_listen=listen)
+        files = {key: data.get(key) for key in _FILES}
+        for key, file in files.items():
+            if file is not None:
+                _check_path(str(file), f"the {key}")
+        return cls(
+            disks=tables["disks"],
+            paths=tables["paths"],
+            networks=tables["networks"],
+            bridges=tables["bridges"],
+            graphics_listen=listen,
+            pools=tables["pools"],
+            emulator=files["emulator"],
+            nvram=files["nvram"],
+        )
 
     def path(self, path: str) -> str:
         """Where ``path`` of the source lies on the destination by the prefixes; the longest prefix wins."""
@@ -104,13 +126,18 @@ def _check_path(path: str, what: str) -> None:
 
 
 def check_names(
-    mapping: Mapping, targets: t.Collection[str], networks: t.Collection[str], bridges: t.Collection[str]
+    mapping: Mapping,
+    targets: t.Collection[str],
+    networks: t.Collection[str],
+    bridges: t.Collection[str],
+    pools: t.Collection[str] | None = None,
 ) -> None:
-    """Raises InputError when the mapping names a disk, network or bridge that the domain does not have."""
+    """Raises InputError when the mapping names a disk, network, bridge or pool that the domain does not have."""
     for key, wanted, there in (
         ("disk", mapping.disks, targets),
         ("network", mapping.networks, networks),
         ("bridge", mapping.bridges, bridges),
+        ("pool", mapping.pools, mapping.pools if pools is None else pools),
     ):
         for name in sorted(set(wanted) - set(there)):
             has = ", ".join(sorted(there)) or "none"
@@ -128,9 +155,11 @@ def rewrite(xml: str, mapping: Mapping, *, copied: t.Collection[str] = ()) -> st
     backing chain. Raises InputError for a mapping that names what the domain does not have.
     """
     root = parse(xml, "domain definition")
+    networks, bridges = _sources(root, "network"), _sources(root, "bridge")
+    pools = {source.get("pool") for source in root.iterfind("devices/disk/source") if source.get("pool")}
     _rewrite_nics(root, mapping)
     targets = _rewrite_disks(root, mapping, set(copied))
-    check_names(mapping, targets, _sources(parse(xml), "network"), _sources(parse(xml), "bridge"))
+    check_names(mapping, targets, networks, bridges, pools)
     for place in _FILE_ELEMENTS:
         for element in root.iterfind(place):
             if element.text and element.text.strip().startswith("/"):
@@ -141,7 +170,34 @@ def rewrite(xml: str, mapping: Mapping, *, copied: t.Collection[str] = ()) -> st
                 element.set(attribute, mapping.path(element.get(attribute)))
     if mapping.graphics_listen:
         _rewrite_graphics(root, mapping.graphics_listen)
+    if mapping.emulator:
+        _child(_child(root, "devices"), "emulator").text = mapping.emulator
+    if mapping.nvram:
+        _rewrite_nvram(root, mapping.nvram)
     return t.cast(str, render(root))
+
+
+def _rewrite_nvram(root: Element, path: str) -> None:
+    system, nvram = root.find("os"), root.find("os/nvram")
+    uses = system is not None and (system.get("firmware") == "efi" or system.find("loader[@type='pflash']") is not None)
+    if nvram is None and not uses:
+        raise InputError("mapping", "The mapping names an nvram, and the domain has no firmware with variables.")
+    nvram = _child(system, "nvram") if nvram is None else nvram
+    source = nvram.find("source")
+    if source is None:
+        nvram.text = path
+    elif source.get("file") is None:
+        raise InputError("mapping", "The mapping names an nvram, and the domain keeps its variables in no file.")
+    else:
+        source.set("file", path)
+
+
+def _child(parent: Element, tag: str) -> Element:
+    found = parent.find(tag)
+    if found is None:
+        found = new_element(tag)
+        parent.append(found)
+    return found
 
 
 def _rewrite_disks(root: Element, mapping: Mapping, copied: set[str]) -> set[str]:
@@ -155,6 +211,8 @@ def _rewrite_disks(root: Element, mapping: Mapping, copied: set[str]) -> set[str
             for attribute in ("file", "dev", "dir"):
                 if source.get(attribute, "").startswith("/"):
                     source.set(attribute, mapping.disk(target, source.get(attribute)))
+            if source.get("pool") in mapping.pools:
+                source.set("pool", mapping.pools[source.get("pool")])
         chain = disk.find("backingStore")
         if chain is not None and target in copied:
             disk.remove(chain)
@@ -193,10 +251,7 @@ def _rewrite_graphics(root: Element, address: str) -> None:
 
 
 def without_secrets(xml: str) -> str:
-    """``xml`` with every password attribute replaced, fit for a diff or a log."""
+    """``xml`` with every secret replaced, fit for a diff or a log."""
     root = parse(xml, "domain definition")
-    for element in root.iter():
-        for attribute in ("passwd", "password"):
-            if element.get(attribute) is not None:
-                element.set(attribute, "********")
+    hide(root)
     return t.cast(str, render(root))

@@ -16,6 +16,11 @@ for _power, _letter in enumerate("kmgtpe", start=1):
     _FACTORS[f"{_letter}b"] = 1000**_power
 
 
+def factor_of(unit: str) -> int | None:
+    """The bytes that ``unit`` stands for, None for one that libvirt does not know."""
+    return _FACTORS.get(unit.strip().lower())
+
+
 def bytes_of(element: Element | None, *, attribute: str | None = None, default_unit: str = "KiB") -> int:
     """The bytes that ``element`` (its text, or its ``attribute``) gives in its unit; 0 where there is no element.
 
@@ -25,7 +30,7 @@ def bytes_of(element: Element | None, *, attribute: str | None = None, default_u
         return 0
     text = (element.get(attribute) if attribute else element.text) or "0"
     unit = element.get("unit", default_unit)
-    factor = _FACTORS.get(unit.strip().lower())
+    factor = factor_of(unit)
     if factor is None or not text.strip().isdigit():
         raise KvmError("XML_INVALID", f"The size '{text.strip()} {unit}' in <{element.tag}> cannot be understood.")
     return int(text) * factor

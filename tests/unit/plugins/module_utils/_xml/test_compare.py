@@ -55,7 +55,7 @@ DIFFERENT: list[tuple[str, str, str]] = [
     ("<readonly/>", "", r"disk\[sda\]/readonly: removed"),
     ("present='no'", "present='yes'", r"timer\[hpet\]/@present"),
     ("network='default'", "network='lan'", r"source/@network"),
-    ("<boot dev='hd'/>", "<boot dev='network'/><boot dev='hd'/>", r"boot\[network\]: added"),
+    ("<boot dev='hd'/>", "<boot dev='network'/><boot dev='hd'/>", r"^os/boot: 'hd' -> 'network, hd'"),
     ("3fa0</uuid>", "3fa1</uuid>", r"^uuid"),
     ("<name>web 01", "<name>web 02", r"^name: "),
 ]
