@@ -41,10 +41,17 @@ options:
     description: The address on which memory and disks arrive. By default that of O(destination_facts), else the host in O(destination).
     type: str
   method:
-    description: How it shall move; V(auto) chooses and says why.
+    description:
+      - How it shall move; V(auto) chooses and says why.
+      - V(offline), V(suspended) and V(seeded) stop the domain for a while. What lies in the way of their files on the destination is only
+        seen where a storage pool is; M(virtops.kvm.domain_migration) in check mode sees all of it.
     type: str
-    choices: [auto, live_shared, live_block]
+    choices: [auto, live_shared, live_block, offline, suspended, seeded]
     default: auto
+  may_stop:
+    description: Whether a running domain may be stopped for the move; else a method that stops it is a blocker.
+    type: bool
+    default: false
   disks:
     description: Targets of the disks to copy. By default all that have to be.
     type: list
@@ -64,7 +71,7 @@ options:
     description:
       - Codes of findings that you accept.
       - Possible are V(CORDONED), V(CPU_INCOMPATIBLE), V(DISK_SPACE_SHORT), V(FILESYSTEM_DEVICE), V(FIRMWARE_MISSING),
-        V(IMAGE_EXISTS) (block devices only), V(MEMORY_SHORT), V(POOL_MISSING), V(PORT_BLOCKED), V(QEMU_OLDER),
+        V(HOST_DEVICE) (where the domain is stopped), V(IMAGE_EXISTS) (block devices only), V(MEMORY_SHORT), V(POOL_MISSING), V(PORT_BLOCKED), V(QEMU_OLDER),
         V(SHARED_UNPROVEN), V(UNSAFE_CACHE) and V(UUID_CONFLICT) (with an inactive definition of the same name only).
     type: list
     elements: str
@@ -166,7 +173,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import D
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding, blockers, findings_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import ASKABLE, choose_method
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import MOVE_METHODS, choose_method
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import Probe, reach_findings
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping, check_names
 
@@ -198,7 +205,8 @@ def argument_spec() -> dict[str, t.Any]:
         "destination_label": {"type": "str"},
         "source_label": {"type": "str"},
         "destination_address": {"type": "str"},
-        "method": {"type": "str", "choices": list(ASKABLE), "default": "auto"},
+        "method": {"type": "str", "choices": list(MOVE_METHODS), "default": "auto"},
+        "may_stop": {"type": "bool", "default": False},
         "disks": {"type": "list", "elements": "str", "default": []},
         "mapping": {"type": "dict", "default": {}},
         "tls": {"type": "bool", "default": False},
@@ -234,6 +242,7 @@ def _request(params: dict[str, t.Any]) -> Request:
         mapping=Mapping.from_user(params["mapping"]),
         accept=check_accept(params["accept"]),
         tls=params["tls"],
+        may_stop=params["may_stop"],
         facts=_host(params["destination_facts"]),
     )
 

@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a guest does not run: ``seeded`` against ``offline``, for a disk of 2 GiB of which 1 % changes while it is copied.
+
+The link is what makes seeding worth while: between two racks or sites, or on a gigabit that ten moves share. On a link as fast as
+the disks both methods read everything once in the stop, and seeding gains little.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import typing as t
+
+from tests.bench.harness import Candidate, Figure, NotMeasured, Samples, interleave, median, ratio
+from tests.bench.hosts import MODULE, STAGE, forget_images, settle, stage_module, timed
+from tests.lab.guest.guest import Guest
+from tests.lab.host import Host
+from tests.lab.lab import Lab
+
+METHODS = ("offline", "seeded")
+SIZE_MIB, FILLED_MIB, CHANGED_MIB = 2048, 1800, 20
+MBIT = 100.0
+
+
+def stopped_move(guest: Guest, source: Host, destination: Host, method: str) -> dict[str, t.Any]:
+    """Move by our module; what its result says of the move."""
+    arguments = {"name": guest.name, "destination": destination.uri, "method": method, "may_stop": True}
+    source.write("/tmp/virtops-bench.json", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+    command = ["env", f"PYTHONPATH=/{STAGE}", "python3", "-m", MODULE, "/tmp/virtops-bench.json"]
+    seconds, output = timed(source, command)
+    result = json.loads(output)
+    if result.get("method") != method or result["move"]["stopped_seconds"] is None:
+        raise NotMeasured(f"{guest.name} did not move by {method}: {output}")
+    return {**result["move"], "wall": seconds}
+
+
+def candidate(lab: Lab, guest: Guest, method: str) -> Candidate:
+    """Move the guest to the other host, in whichever direction that is now, while it changes 1 % of its disk."""
+
+    def measure(_round: int) -> dict[str, float]:
+        source = guest.host()
+        destination = next(host for host in lab.hosts if host.name != source.name)
+        forget_images(guest, destination)
+        # It writes from the beginning of the move: seeding meets it, and offline waits for no one.
+        writing = threading.Thread(target=guest.fill, args=(0, CHANGED_MIB), kwargs={"wait": False})
+        writing.start()
+        writing.join()
+        move = stopped_move(guest, source, destination, method)
+        settle(lab, [guest], destination.name)
+        return {
+            "stopped_seconds": move["stopped_seconds"],
+            "wall_seconds": move["wall"],
+            "sent_mib": move["sent_bytes"] / (1 << 20),
+        }
+
+    return Candidate(method, measure)
+
+
+def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
+    """Samples, figures and conditions of one interleaved run in a lab of two hosts with a narrow link."""
+    lab = Lab.up(name="benchseed", hosts=2)
+    try:
+        for host in lab.hosts:
+            stage_module(host)
+        guest = lab.create_guest(lab.hosts[0].name, "qcow2", size_mib=SIZE_MIB, fill_mib=FILLED_MIB)
+        lab.fault.shape(lab.hosts[0].name, mbit=MBIT)
+        samples = interleave([candidate(lab, guest, method) for method in METHODS], rounds)
+    finally:
+        lab.down()
+    figures = [
+        Figure("seeded_stop_shorter", ratio(samples, "offline", "seeded", "stopped_seconds"), "times", ">=", 10.0),
+        *(
+            Figure(f"{method}_{key}", median(samples, method, key), unit)
+            for method in METHODS
+            for key, unit in (("stopped_seconds", "s"), ("wall_seconds", "s"), ("sent_mib", "MiB"))
+        ),
+    ]
+    conditions = {
+        "hosts": 2,
+        "suite": "trixie",
+        "disk_mib": SIZE_MIB,
+        "filled_mib": FILLED_MIB,
+        "changed_mib": CHANGED_MIB,
+        "link_mbit": MBIT,
+    }
+    return samples, figures, conditions
