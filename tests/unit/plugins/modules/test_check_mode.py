@@ -20,6 +20,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.look import Seen
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.modules import domain_migration
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_domains import DOCUMENT, FakeDomains
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.fake import FakeGateway, context_for
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
 
@@ -169,6 +170,11 @@ CASES = {
         ),
         ("open", "survey", "foresee", "close"),
     ),
+    "domain": Case(
+        {"xml": DOCUMENT, "state": "running", "autostart": True},
+        lambda folder: FakeDomains(),
+        ("find", "unknown", "definition", "state", "exact", "objection", "normalize", "close"),
+    ),
     "domain_migration": Case(
         {"name": "web", "destination": FakeGateway.destination_uri},
         lambda folder: ClosableGateway(),
@@ -215,6 +221,11 @@ def run(name: str, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *, che
         context = context_for(guarded, folder)
         monkeypatch.setattr(domain_migration, "Surveyor", lambda *unused: context.survey)
         monkeypatch.setattr(domain_migration, "Workspace", lambda: context.workspace)
+
+        def gateway(*unused: t.Any) -> Guard:
+            return guarded
+
+    if name == "domain":
 
         def gateway(*unused: t.Any) -> Guard:
             return guarded
