@@ -102,9 +102,9 @@ def _tidy(held: Held, piece: Piece) -> None:
 
 
 def _mark_small(held: Held, journal: Journal) -> None:
-    """Firmware variables and TPM state that stay here are out of date: a move back may replace them."""
+    """Firmware variables that stay here are out of date: a move back may replace them. (TPM state is named by the domain's UUID.)"""
     for piece in journal.pieces:
-        if piece.kind in cold_plan.SMALL:
+        if piece.kind == "nvram":
             with contextlib.suppress(OSError):
                 held.gateway.mark_left(piece.source, journal.uuid, journal.destination_host)
 
@@ -152,7 +152,7 @@ def _end_half(held: Held, there: Sighting) -> Sighting:
 
 def _withdraw(held: Held, piece: Piece) -> list[str]:
     """Take the name from a copy, so that nobody uses it by mistake; small files and memory go. Gives what stays."""
-    if piece.device or piece.present:
+    if piece.device or (piece.present and piece.staged == piece.path):
         return []
     if piece.kind in (*cold_plan.SMALL, "save"):
         if piece.proven or piece.kind == "save":

@@ -107,7 +107,8 @@ def _stages(held: Held, cold: Cold) -> float:
             cold_stages.add_memory(cold)
         cold_stages.transfer(cold)
         cold_stages.switch(cold)
-    except KvmError as error:
+    except (KvmError, OSError) as exc:
+        error = exc if isinstance(exc, KvmError) else KvmError("MOVE_FAILED", f"{exc.strerror}: {exc.filename}.")
         there = held.gateway.look(DESTINATION, plan.uuid)
         if context.journal is not None and context.journal.stage == "switch" and _is_up(there, plan.arrival):
             context.warnings.append(f"The domain moved, although this was said: {error.message}")

@@ -119,13 +119,15 @@ def make_folders(cold: Cold) -> None:
 
 def claim_old_copy(cold: Cold, piece: Piece) -> None:
     """An old copy of ours becomes the beginning of the new one, so that only what changed since is sent."""
-    if not piece.replaces or piece.kind in SMALL:
+    if not piece.replaces:
         return
     seen = cold.carrier.look((piece.path, piece.staged))
     old = seen[piece.path]
-    if old.exists and not seen[piece.staged].exists:
+    if not old.exists:
+        return
+    if piece.kind not in SMALL and not seen[piece.staged].exists:
         cold.carrier.adopt(piece.path, piece.staged)
-        cold.carrier.remove(marker_name(piece.path, cold.uuid, old.mtime))
+    cold.carrier.remove(marker_name(piece.path, cold.uuid, old.mtime))
 
 
 def publish(cold: Cold) -> None:
