@@ -36,7 +36,7 @@ options:
   source:
     description:
       - The absolute path of the image or block device on this host.
-    type: path
+    type: str
     required: true
   source_format:
     description:
@@ -54,7 +54,7 @@ options:
     description:
       - The absolute path of the image or block device at the destination. Its folder must exist, and so must a device.
       - Without it, the same path as O(source).
-    type: path
+    type: str
   destination_format:
     description:
       - The format at the destination; without it that of the source.
@@ -75,7 +75,7 @@ options:
       - The folder at the destination for backing files with O(chain=keep); they keep their names. By default that of
         O(destination_path).
       - A backing file that is there already with the same content is used as it is.
-    type: path
+    type: str
   replace:
     description:
       - Whether an image that exists and holds something else may be replaced. Without it that is an error.
@@ -316,13 +316,13 @@ class Gateway:
 def argument_spec() -> dict[str, t.Any]:
     """The options."""
     return {
-        "source": {"type": "path", "required": True},
+        "source": {"type": "str", "required": True},
         "source_format": {"type": "str", "choices": list(FORMATS), "required": True},
         "destination": {"type": "str"},
-        "destination_path": {"type": "path"},
+        "destination_path": {"type": "str"},
         "destination_format": {"type": "str", "choices": list(FORMATS)},
         "chain": {"type": "str", "choices": ["keep", "flatten"], "default": "keep"},
-        "backing_folder": {"type": "path"},
+        "backing_folder": {"type": "str"},
         "replace": {"type": "bool", "default": False},
         "owner": {"type": "str"},
         "group": {"type": "str"},
