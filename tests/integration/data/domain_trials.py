@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import random
 import sys
 import typing as t
 import xml.etree.ElementTree as ET
@@ -95,9 +96,9 @@ class Trials:
         self.expect(
             result is not None and not result.changes, f"{name}: its own dump", code or (result and result.changes)
         )
-        for number, (label, mutant) in enumerate(mutations(text)):
-            if number >= limit:
-                break
+        mutants = list(mutations(text))
+        random.Random(name).shuffle(mutants)
+        for label, mutant in mutants[:limit]:
             # libvirt writes some definitions otherwise after it has read its own document.
             self.mutation(name, text, self.saved(name), label, mutant)
         self.run(text, check=False, state="absent", nvram="keep", tpm="keep")
