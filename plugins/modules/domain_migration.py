@@ -411,7 +411,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clo
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import MoveGateway, host_of
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
-from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_carrier import DiskCarrier
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Carrier
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     ACTIONS,
@@ -503,12 +503,7 @@ def run(params: Params, check_mode: bool, gateway: GatewayMaker) -> Result:
             survey=Surveyor(ends, workspace, options, mapping, facts),
             stop=stop,
             progress_id=progress_id,
-            carrier=lambda: DiskCarrier(
-                options.transfer_host or params["destination"],
-                ends.destination_host,
-                address=options.migration_address or "",
-                bandwidth=options.bandwidth,
-            ),
+            carrier=lambda: _carrier(params, options, ends.destination_host),
         )
         report = run_move(context, options.migration_address or host_of(params["destination"]), check_mode=check_mode)
     values = {
@@ -520,6 +515,14 @@ def run(params: Params, check_mode: bool, gateway: GatewayMaker) -> Result:
         "files": list(report.files),
     }
     return Result(values, report.changes, report.warnings, report.diff, report.msg)
+
+
+def _carrier(params: Params, options: Options, label: str) -> Carrier:
+    """The way of files for a guest that stops. A live move goes without, so it does not wait for the copy engine to load, either."""
+    from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_carrier import DiskCarrier
+
+    host = options.transfer_host or params["destination"]
+    return DiskCarrier(host, label, address=options.migration_address or "", bandwidth=options.bandwidth)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from tests.integration.ansible_runs import ROOT, run_playbook
 from tests.lab.guest.guest import Guest
 from tests.lab.lab import Lab
 
-GUESTS, FILLED_MIB, LINK_MBIT = 6, 512, 200
+GUESTS, FILLED_MIB, LINK_MBIT = 6, 640, 200
 OURS, SERIAL, PARALLEL = "evacuate.yml", "serial-virsh", "parallel-virsh"
 CANDIDATES = (OURS, SERIAL, PARALLEL)
 _MIB = 1024 * 1024

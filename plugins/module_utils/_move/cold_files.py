@@ -61,7 +61,11 @@ def files_below(folder: str) -> tuple[str, ...]:
     for place, _folders, names in os.walk(folder):
         for name in names:
             path = os.path.join(place, name)
-            if stat.S_ISREG(os.lstat(path).st_mode) and not name.startswith(".") and not name.endswith((".pid", ".sock")):
+            if (
+                stat.S_ISREG(os.lstat(path).st_mode)
+                and not name.startswith(".")
+                and not name.endswith((".pid", ".sock"))
+            ):
                 found.append(path)
     return tuple(sorted(found))
 
