@@ -81,6 +81,8 @@ def ensured(lab: Lab, host: str, **options: t.Any) -> dict[str, t.Any]:
         key: done[key] for key in ("name", "state", "autostart", "restart_needed")
     }
     assert again["changed"] is False, again
+    # A warning would say that libvirt could not be asked.
+    assert "warnings" not in done, done
     return done
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,7 @@ _PLACES = (
     ("/log/qemu", "/var/log/libvirt/qemu"),
 )
 _START = f"from {__name__} import main; main()"
+#: It answers within a second, but for its first probe of QEMU on a host under load.
 _PATIENCE = 120.0
 
 
@@ -75,7 +77,8 @@ class DryRun:
         return Normalized(**self._read())
 
     def _read(self) -> dict[str, t.Any]:
-        line = self._child.stdout.readline()
+        answers = select.select([self._child.stdout], [], [], _PATIENCE)[0]
+        line = self._child.stdout.readline() if answers else b""
         if line:
             return t.cast("dict[str, t.Any]", json.loads(line))
         self._child.end()

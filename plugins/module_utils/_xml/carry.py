@@ -18,7 +18,7 @@ import uuid as uuids
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.binding import Element, new_element, parse, render
-from ansible_collections.virtops.kvm.plugins.module_utils._xml.order import arrange, keyed
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.order import arrange, content, keyed
 
 #: Stands for what libvirt will make up, in what is announced.
 GENERATED = "(generated)"
@@ -245,6 +245,23 @@ def _carry_places(wanted: Element, existing: Element) -> None:
         if one.find("address") is not None or address is None or not _same_kind(one, other):
             continue
         one.append(copy.deepcopy(address))
+
+
+def adopt(document_xml: str, made_xml: str, existing_xml: str) -> str:
+    """``document_xml`` with the devices that libvirt adds to it (see ``made_xml``) in the places that they have now.
+
+    Without that, a new disk would push the memory balloon, which no document names, into another slot.
+    """
+    wanted, made, existing = parse(document_xml), parse(made_xml), parse(existing_xml)
+    devices = wanted.find("devices")
+    if devices is None:
+        return document_xml
+    for tag in _PLACED:
+        named, added, there = (_of_kind(root, tag) for root in (wanted, made, existing))
+        for key, device in added.items():
+            if key not in named and key in there and content(device) == content(there[key]):
+                devices.append(copy.deepcopy(there[key]))
+    return t.cast(str, render(wanted))
 
 
 def _pairs(wanted: Element, existing: Element) -> t.Iterator[tuple[Element, Element]]:

@@ -75,16 +75,16 @@ def arrange(element: Element, *, by_content: bool = False, foreign: bool = False
         tag = str(child.tag)
         if tag.rpartition("}")[2] in _ORDERED or (tag == "entry" and not child.get("name")):
             return tag, "", "", place
-        return tag, identity(child), _content(child) if by_content else "", place
+        return tag, identity(child), content(child) if by_content else "", place
 
     order = sorted((key(place, child), child) for place, child in enumerate(element))
     element[:] = [child for unused, child in order]
 
 
-def _content(element: Element) -> str:
+def content(element: Element) -> str:
+    """What an element says, but for where the device sits."""
     plain = copy.deepcopy(element)
     for child in list(plain):
-        # Where a device sits is the last thing that may decide.
         if child.tag in ("address", "alias"):
             plain.remove(child)
     return render(plain)

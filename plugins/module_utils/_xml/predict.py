@@ -69,7 +69,10 @@ def _settled(wanted: str, existing: str, normalize: Normalize) -> tuple[str, Nor
         ignored = ignored or made.ignored
         if made.xml is None or (places and not _keeps_layout(wanted, existing, made.xml, normalize)):
             continue
-        document, made = _same_machine(document, made, existing, normalize) if machine else (document, made)
+        if machine:
+            document, made = _same_machine(document, made, existing, normalize)
+        if places:
+            document, made = _adopted(document, made, existing, normalize)
         return document, dataclasses.replace(made, ignored=ignored)
     raise refused(wanted, made)
 
@@ -83,6 +86,18 @@ def _keeps_layout(wanted: str, existing: str, made: str, normalize: Normalize) -
         return True
     free = normalize(carry.carry(wanted, existing, places=False)).xml
     return free is None or carry.layout(free) == carry.layout(made)
+
+
+def _adopted(document: str, made: Normalized, existing: str, normalize: Normalize) -> tuple[str, Normalized]:
+    """The devices that libvirt adds by itself stay where they are, if that is possible without another bus."""
+    text = t.cast(str, made.xml)
+    settled = carry.adopt(document, text, existing)
+    if not strict_differences(existing, text) or settled == document:
+        return document, made
+    again = normalize(settled)
+    if again.xml is not None and carry.layout(again.xml) == carry.layout(text):
+        return settled, again
+    return document, made
 
 
 def _same_machine(document: str, made: Normalized, existing: str, normalize: Normalize) -> tuple[str, Normalized]:

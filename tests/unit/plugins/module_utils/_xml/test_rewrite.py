@@ -116,3 +116,28 @@ def test_a_mapping_that_names_what_the_domain_does_not_have(data: dict[str, t.An
 def test_secrets_do_not_show() -> None:
     assert "geheim" not in without_secrets(SAVED)
     assert "geheim" in rewrite(SAVED, Mapping())
+
+
+def test_pools_emulator_and_nvram() -> None:
+    volume = SAVED.replace("<source file='/srv/iso/seed.iso'/>", "<source pool='iso' volume='seed.iso'/>")
+    mapping = Mapping.from_user({"pools": {"iso": "media"}, "emulator": "/opt/qemu", "nvram": "/n/vars.fd"})
+    xml = rewrite(volume, mapping)
+    assert one(xml, "//disk/source/@pool") == "media"
+    assert one(xml, "//emulator/text()") == "/opt/qemu"
+    assert one(xml, "//nvram/text()") == "/n/vars.fd"
+    assert one(xml, "//nvram/@template") == "/usr/share/OVMF/OVMF_VARS_4M.fd"
+
+
+@pytest.mark.parametrize(
+    ("data", "xml"),
+    [
+        ({"pools": {"none": "x"}}, SAVED),
+        ({"pools": {"a": "x/y"}}, SAVED),
+        ({"emulator": "qemu"}, SAVED),
+        ({"nvram": "/a/../b"}, SAVED),
+        ({"nvram": "/n"}, "<domain><name>a</name><os><type>hvm</type></os></domain>"),
+    ],
+)
+def test_wrong_pools_emulators_and_nvrams_are_refused(data: dict[str, t.Any], xml: str) -> None:
+    with pytest.raises(InputError):
+        rewrite(xml, Mapping.from_user(data))
