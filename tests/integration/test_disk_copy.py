@@ -25,6 +25,7 @@ from tests.integration.copies import (
     wait_for,
     wire_bytes,
 )
+from tests.lab.shell import run as run_here
 
 if t.TYPE_CHECKING:
     from tests.lab import Lab
@@ -221,11 +222,22 @@ def test_from_and_to_devices_with_old_data(lab: Lab, hosts: list[str]) -> None:
     assert [result.get("error_code") for result in results] == [None, "DESTINATION_TOO_SMALL", "DEVICE_NOT_FOUND"]
     foreseen = copy(lab, small, missing, check_mode=True)
     assert [result["error_code"] for result in foreseen] == ["DESTINATION_TOO_SMALL", "DEVICE_NOT_FOUND"]
-    sh(destination, 'mkfs.ext4 -q "$1"; mkdir -p /mnt/x; mount "$1" /mnt/x', far.partitions[1])
+    new = destination.images / "fs.new"
+    with new.open("wb") as file:
+        file.truncate(16 * MIB)
+    run_here(["mkfs.ext4", "-q", str(new)])
+    sh(
+        destination,
+        'dd if="$1/fs.new" of="$2" bs=1M conv=fsync status=none; mount "$2" /mnt',
+        IMAGES,
+        far.partitions[1],
+    )
     try:
-        assert both(lab, task)["error_code"] == "DEVICE_IN_USE"
+        refused = both(lab, task)
     finally:
-        sh(destination, "umount /mnt/x")
+        sh(destination, "umount /mnt")
+    assert refused["error_code"] == "DEVICE_IN_USE"
+    assert "mounted on /mnt" in refused["msg"]
     clean(lab)
 
 
@@ -396,7 +408,7 @@ def test_the_destination_is_full(lab: Lab, hosts: list[str]) -> None:
     # It becomes full while the copy runs.
     running = start(lab, {"source": path, "bandwidth": 20})
     wait_for(lambda: allocated(lab, path) > 10 * MIB, "the beginning of the copy")
-    lab.fault.fill(hosts[1], leave_mib=1)
+    lab.fault.fill(hosts[1], leave_mib=30)
     failed = running.finish()
     assert failed["error_code"] == "DESTINATION_FULL"
     assert partials(lab) == []

@@ -240,9 +240,7 @@ class Image:
 
     def connected(self) -> None:
         """All connections stand: neither key nor socket is needed any more."""
-        self._folder.forget()
-        for name in self._sockets:
-            self._folder.forget(name)
+        self._folder.forget(*self._sockets)
         self._sockets = []
 
     def complaint(self) -> str | None:

@@ -8,13 +8,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._disk import wire
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import failure, wire
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.agentimage import name_of_owner
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.connect import Link, connected
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
@@ -25,6 +24,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
     block_numbers,
     threads_for,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.failure import FULL
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import (
     COPY,
     PROVE,
@@ -52,9 +52,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.transfer import 
     ranges_of,
     wait_for,
 )
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_LOST_SECONDS = 3.0
 
 
 def copy_disk(
@@ -269,13 +266,7 @@ class _Copy:
 
     def _check_proof(self, wrong: list[int]) -> None:
         if wrong:
-            raise KvmError(
-                "PROOF_FAILED",
-                f"'{self.work}' on {self.remote.label} does not hold what was sent there, first at byte {wrong[0] * BLOCK}; "
-                "suspect its storage or memory, and run again: only the wrong blocks are sent.",
-                path=self.work,
-                blocks=wrong[:20],
-            )
+            raise failure.unproven(self.work, self.remote, wrong)
 
     def _tell_copy(self, transfer: Transfer, total: int) -> None:
         done = min(transfer.counters.done, total)
@@ -290,32 +281,11 @@ class _Copy:
         return {"owner": self.job.owner or name_of_owner(status), "mode": mode}
 
     def _write_error(self, exc: WriteFailed) -> KvmError:
-        if exc.errno in _FULL:
+        if exc.errno in FULL:
             self._abandon()
             self._remove_partial()
-            return KvmError(
-                "DESTINATION_FULL",
-                f"'{self.job.destination}' on {self.remote.label} ran out of room; what was begun there is removed. Make room, or "
-                "choose another place.",
-                path=self.job.destination,
-                partial="",
-            )
-        end = self.clock.monotonic() + _LOST_SECONDS
-        while self.remote.lost is None and self.clock.monotonic() < end:
-            self.clock.sleep(0.1)
-        reason = str(exc)
-        if self.remote.lost is not None:
-            self.remote.lost.details["partial"] = self.work
-            return self.remote.lost
-        with contextlib.suppress(KvmError):
-            reason = self.remote.call("complaint", image=self.image, timeout=30) or reason
-        return KvmError(
-            "CONNECTION_LOST",
-            f"Writing '{self.job.destination}' on {self.remote.label} failed ({reason}); run again, what was copied is not sent "
-            "again.",
-            path=self.job.destination,
-            partial=self.work,
-        )
+            return failure.full(self.job, self.remote)
+        return failure.lost(self.job, self.remote, self.image, self.work, exc, self.clock)
 
     def _abandon(self) -> None:
         """Remove what was begun."""

@@ -38,12 +38,13 @@ _SHIM = (
 
 
 class RunFolder:
-    """A folder of our own for sockets and keys. It is empty most of the time, and gone when it is closed."""
+    """A folder of our own for sockets and keys. It exists only as long as something is in it, because a process that is killed
+    cannot clean up; and sockets and keys are only needed until the connections stand."""
 
     def __init__(self, root: str = RUN_DIR) -> None:
-        os.makedirs(root, mode=0o755, exist_ok=True)
+        self._root = root
+        self._path = ""
         sweep(root)
-        self.path = tempfile.mkdtemp(prefix=f"copy-{os.getpid()}-", dir=root)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -51,9 +52,19 @@ class RunFolder:
     def __exit__(self, *unused_details: object) -> None:
         self.close()
 
+    @property
+    def path(self) -> str:
+        """The folder; from now on it exists."""
+        if not self._path:
+            os.makedirs(self._root, mode=0o755, exist_ok=True)
+            self._path = tempfile.mkdtemp(prefix=f"copy-{os.getpid()}-", dir=self._root)
+        return self._path
+
     def close(self) -> None:
         """Remove it with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        if self._path:
+            shutil.rmtree(self._path, ignore_errors=True)
+        self._path = ""
 
     def join(self, name: str) -> str:
         """A path in it."""
@@ -66,10 +77,16 @@ class RunFolder:
             stream.write(f"{KEY_USER}:{key}\n")
         return path
 
-    def forget(self, name: str = _KEY_FILE) -> None:
-        """Remove one file: everybody who needs it has it."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.join(name))
+    def forget(self, *names: str) -> None:
+        """Remove the key and the files ``names``: everybody who needs them has them. The folder goes with the last one."""
+        if not self._path:
+            return
+        for name in (*names, _KEY_FILE):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._path, name))
+        with contextlib.suppress(OSError):
+            os.rmdir(self._path)
+            self._path = ""
 
 
 def sweep(root: str) -> None:
