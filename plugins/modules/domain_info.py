@@ -359,8 +359,8 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Gateway) -> Result:
     if expression:
         # An expression that cannot be used shows before anything is read.
         query.search(expression, [])
-    domains = to_data(gateway.read(params["uri"], params["names"] or None))
-    return Result(values={"domains": selected(expression, domains) if expression else domains})
+    domains = gateway.read(params["uri"], params["names"] or None)
+    return Result(values={"domains": selected(expression, to_data(domains)) if expression else domains})
 
 
 def selected(expression: str, domains: list[dict[str, t.Any]]) -> list[t.Any]:

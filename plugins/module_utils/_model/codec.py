@@ -15,16 +15,29 @@ import typing as t
 
 T = t.TypeVar("T")
 
+#: Most of all values; they are told by their type at once, for the facts of a host are some ten thousand of them.
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 
 def to_data(value: t.Any) -> t.Any:
     """Plain data (dict, list, str, numbers, bool, None) for a model value, key order as declared."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_data(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    names = _names(kind)
+    if names is not None:
+        return {name: to_data(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {str(key): to_data(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_data(item) for item in value]
     return value
+
+
+@functools.cache
+def _names(kind: type[t.Any]) -> tuple[str, ...] | None:
+    """The fields of a dataclass, None for any other type."""
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
 def from_data(cls: type[T], data: t.Mapping[str, t.Any]) -> T:

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.cordon import Cordon
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import Peer
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.modules import domain_info, host_cordon, host_info
@@ -38,7 +39,8 @@ def read(gateway: t.Any, **params: t.Any) -> list[t.Any]:
     options = {"uri": "qemu:///system", "names": [], "select": None, **params}
     result = domain_info.run(options, False, gateway)
     assert not result.changes
-    return result.values["domains"]
+    domains: list[t.Any] = to_data(result.values)["domains"]
+    return domains
 
 
 def test_domain_info_reads_all_or_the_named() -> None:
