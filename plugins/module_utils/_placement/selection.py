@@ -18,15 +18,20 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import D
 _NAMES = ("uuid", "name")
 
 
-def chosen(expression: str, domains: t.Sequence[tuple[str, Domain]], option: str) -> tuple[str, ...]:
-    """UUIDs of those ``domains`` (host name, domain) that ``expression``, the user's ``option``, chooses."""
+def chosen(
+    expression: str, domains: t.Sequence[tuple[str, Domain]], option: str, *, may_miss: bool = False
+) -> tuple[str, ...]:
+    """UUIDs of those ``domains`` (host name, domain) that ``expression``, the user's ``option``, chooses.
+
+    Raises InputError for an answer that names none of them, unless it ``may_miss``.
+    """
     rows = [{**to_data(domain), "host": host} for host, domain in domains]
     answer = query.search(expression, rows, option)
     if not isinstance(answer, list) or not all(isinstance(item, (dict, str)) for item in answer):
         raise InputError(option, f"{option} '{expression}' returns no list of domains, names or UUIDs.")
     wanted = {item.get("uuid") if isinstance(item, dict) else item for item in answer}
     found = {row["uuid"] for row in rows if any(row[key] in wanted for key in _NAMES)}
-    if wanted and not found:
+    if wanted and not found and not may_miss:
         raise InputError(option, f"{option} '{expression}' returns nothing that names a domain of the sources.")
     return tuple(sorted(found))
 
@@ -36,5 +41,6 @@ def stopping(params: t.Mapping[str, t.Any], domains: t.Sequence[tuple[str, Domai
     limit = params["max_stop"]
     if not 0 <= limit < float("inf"):
         raise InputError("max_stop", f"max_stop is {limit}, and must be a number of seconds, or 0 for no limit.")
-    may_stop = chosen(params["may_stop"], domains, "may_stop") if params["may_stop"] else ()
+    # A second run finds those gone that the first one moved, and what is not there needs no permission.
+    may_stop = chosen(params["may_stop"], domains, "may_stop", may_miss=True) if params["may_stop"] else ()
     return {"shut_off": params["shut_off"], "may_stop": may_stop, "max_stop": limit}

@@ -16,7 +16,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._report.build import O
 def return_ticket(plan: Plan, report: Report) -> Plan | None:
     """``plan`` with its moves reversed, last one first; None where nothing moved.
 
-    Only what arrived goes home. Its fingerprint is empty: it is a statement of where things belong, whatever changed since.
+    Only what arrived goes home. Its fingerprint is empty: it is a statement of where things belong, whatever changed since. The
+    ``kind`` in its options tells whether the hosts that it leads to were cordoned by the run that wrote it.
     """
     arrived = {outcome.id: outcome for outcome in report.outcomes if outcome.arrived}
     moves = [_back(move, arrived[move.id]) for move in reversed(plan.moves) if move.id in arrived]
@@ -32,6 +33,7 @@ def return_ticket(plan: Plan, report: Report) -> Plan | None:
         staying=(),
         before=report.after,
         after=plan.before,
+        options={**plan.options, "kind": report.kind},
     )
 
 

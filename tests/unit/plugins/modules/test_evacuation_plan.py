@@ -103,6 +103,7 @@ def test_who_may_be_stopped_is_chosen_by_an_expression_and_the_plan_says_for_how
     assert "stopped" in result["table"][0]
     assert refused(facts=facts, may_stop="[?", on_blocker="skip").details["option"] == "may_stop"
     assert "max_stop is -1" in refused(max_stop=-1).message
+    assert planned(may_stop="['gone']")["moves_count"] == 3
 
 
 def test_blocked_domains_fail_the_task_by_default_and_say_why() -> None:

@@ -170,6 +170,7 @@ def test_the_ticket_permits_no_stop() -> None:
     back = ticket.return_ticket(plan, report(plan, {"a": samples.moved("a", method="offline")}))
     assert back is not None
     assert (back.moves[0].may_stop, back.moves[0].stop_seconds, back.moves[0].method) == (False, None, "offline")
+    assert back.options["kind"] == "evacuate"
 
 
 @pytest.mark.parametrize(
