@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.columns import padded
@@ -79,7 +80,8 @@ def _reasons(one: Blocked) -> list[str]:
 
 def _summary(plan: Plan) -> str:
     amount = sum(move.disk_bytes + move.memory_bytes for move in plan.moves)
-    seconds = sum(move.seconds for move in plan.moves)
+    # Newer Pythons add more exactly than older ones; everybody shall read the same.
+    seconds = math.fsum(move.seconds for move in plan.moves)
     return (
         f"{len(plan.moves)} to move ({format_bytes(amount)}, about {format_seconds(seconds)} one after another), "
         f"{len(plan.staying)} staying, {len(plan.blocked)} blocked."
