@@ -129,8 +129,10 @@ class Channel:
     def close(self) -> None:
         """Close the connection, without a goodbye that could last."""
         handle, self._handle = self._handle, None
-        if handle is not None:
-            handle.close()
+        # Before libnbd 1.16 a handle has no close: it is closed when nobody refers to it any more.
+        close = getattr(handle, "close", None)
+        if close is not None:
+            close()
 
 
 def connect_tcp(address: str, port: int) -> socket.socket:
