@@ -44,6 +44,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import M
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import diff_of_documents
 
 _BEAT_SECONDS = 5.0
+#: What a mistake of ours, or a library that is not as we know it, raises: no reason to leave a guest shut off.
+_MISHAPS = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 _NEVER_RAN = ("unknown", "failed")
 
 
@@ -107,8 +109,8 @@ def _stages(held: Held, cold: Cold) -> float:
             cold_stages.add_memory(cold)
         cold_stages.transfer(cold)
         cold_stages.switch(cold)
-    except (KvmError, OSError) as exc:
-        error = exc if isinstance(exc, KvmError) else KvmError("MOVE_FAILED", f"{exc.strerror}: {exc.filename}.")
+    except (KvmError, *_MISHAPS) as exc:
+        error = exc if isinstance(exc, KvmError) else KvmError("MOVE_FAILED", f"{type(exc).__name__}: {exc}.")
         there = held.gateway.look(DESTINATION, plan.uuid)
         if context.journal is not None and context.journal.stage == "switch" and _is_up(there, plan.arrival):
             context.warnings.append(f"The domain moved, although this was said: {error.message}")

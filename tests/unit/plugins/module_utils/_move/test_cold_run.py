@@ -160,6 +160,17 @@ def test_a_failure_before_it_runs_there_brings_it_home_and_the_next_run_succeeds
     there(gateway)
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), AttributeError("no attribute 'close'")])
+def test_even_a_mistake_of_ours_brings_it_home(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path, error: Exception
+) -> None:
+    carrier.fail["copy"] = error
+    with pytest.raises(KvmError) as caught:
+        run(cold_context(gateway, carrier, tmp_path), "")
+    assert caught.value.error_code == "MOVE_FAILED"
+    home(gateway)
+
+
 @pytest.mark.parametrize("where", ["save", "copy", "define", "restore"])
 def test_a_failed_suspended_move_continues_at_home(
     gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path, where: str
