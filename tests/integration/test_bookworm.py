@@ -44,3 +44,17 @@ def test_there_and_back_with_disks(old_lab: Lab, shape: str) -> None:
     verdict = old_lab.verify(guest, "kvm2", report["acknowledged"])
     assert (verdict.lost, verdict.torn) == (0, 0)
     guest.remove()
+
+
+def test_suspended_with_a_tpm_goes_on_where_it_was(old_lab: Lab) -> None:
+    guest = old_lab.create_guest("kvm1", "qcow2", tpm=True)
+    boot = guest.status()
+    assert boot is not None
+    there = move(old_lab, guest, "kvm1", "kvm2", method="suspended", may_stop=True)
+    assert there.get("outcome") == "moved", there
+    arrived(guest, "kvm2")
+    status = guest.status()
+    assert status is not None
+    assert status["b"] == boot["b"]
+    assert old_lab.verify(guest, "kvm2").clean
+    guest.remove()
