@@ -25,6 +25,7 @@ GENERATED = "(generated)"
 #: What QEMU calls the newest of a family of machines by.
 _ALIASES = {"pc": "pc-i440fx", "q35": "pc-q35"}
 _VERSION = re.compile(r"-\d+(\.\d+)*$")
+_DECLARATION = re.compile(r"^\s*(<\?xml[^>]*\?>)?\s*")
 #: Kinds of device that have a place on a bus.
 _PLACED = (
     "disk", "controller", "filesystem", "interface", "serial", "console", "channel", "parallel", "smartcard", "input",
@@ -48,7 +49,8 @@ def canonical_uuid(text: str) -> str:
 
 def document(text: str, name: str | None) -> str:
     """The document of a user, with the ``name`` (or UUID) that he gave beside it. Raises InputError when the two disagree."""
-    root = parse(text, "domain definition")
+    # The text is characters already, whatever bytes it came as; and a template may have blank lines before it.
+    root = parse(_DECLARATION.sub("", text), "domain definition")
     if root.tag != "domain":
         raise KvmError(
             "XML_INVALID", f"The document is no definition of a domain: its root is <{root.tag}>.", root=root.tag

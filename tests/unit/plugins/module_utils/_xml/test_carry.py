@@ -109,6 +109,8 @@ def test_names_of_documents() -> None:
     assert carry.names_of(carry.document("<domain/>", "a")) == ("a", "")
     assert carry.names_of(carry.document("<domain/>", UUID.upper())) == ("", UUID)
     assert carry.names_of(carry.document(f"<domain><uuid>{UUID.replace('-', '')}</uuid></domain>", UUID))[1] == UUID
+    declared = "\n <?xml version='1.0' encoding='ISO-8859-1'?>\n<domain><name>büro</name></domain>"
+    assert carry.names_of(carry.document(declared, None)) == ("büro", "")
     for text, name, error in (
         ("<domain><name>a</name></domain>", "b", InputError),
         (f"<domain><name>a</name><uuid>{UUID}</uuid></domain>", UUID.replace("4", "5"), InputError),
