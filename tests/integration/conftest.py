@@ -59,6 +59,7 @@ for domain in $(virsh -q list --all --uuid); do
     for point in $(virsh -q checkpoint-list --name "$domain"); do virsh -q checkpoint-delete --metadata "$domain" "$point"; done
     virsh -q undefine "$domain" --nvram --managed-save --snapshots-metadata --checkpoints-metadata
 done
+for secret in $(virsh -q secret-list | awk '{ print $1 }'); do virsh -q secret-undefine "$secret"; done
 for pool in $(virsh -q pool-list --transient --name); do virsh -q pool-destroy "$pool"; done
 find /var/lib/libvirt/images /srv/shared -mindepth 1 -not -name lost+found -delete
 virsh -q pool-refresh default

@@ -127,9 +127,16 @@ class RemoteClaim:
             value = secret.value(0)
         except lib.libvirtError:
             value = b""
-        if not self._watch.stale(secret.UUIDString(), value.decode("utf-8", "replace"), self._clock.monotonic()):
+        silent = self._watch.stale(secret.UUIDString(), value.decode("utf-8", "replace"), self._clock.monotonic())
+        return (silent or self._of_killed_run(value)) and not self._arriving(value)
+
+    def _of_killed_run(self, value: bytes) -> bool:
+        """Whether an older claim is for our domain, from our host: we hold its lock there, so nobody drives that move any more."""
+        try:
+            record = json.loads(value or b"{}")
+            return (record.get("domain"), record.get("owner")) == (self._uuid, self._owner)
+        except (ValueError, AttributeError):
             return False
-        return not self._arriving(value)
 
     def _arriving(self, value: bytes) -> bool:
         """Whether the domain of a silent claim is coming in all the same: its module died, and libvirt goes on with it."""

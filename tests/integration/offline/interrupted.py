@@ -60,7 +60,7 @@ def traveller(lab: Lab) -> tuple[Guest, str, str]:
             (here,) = places
             return guest, here, next(name for name in names if name != here)
     sweep(lab)
-    return lab.create_guest(names[0], "qcow2", fill_mib=FILLED), names[0], names[1]
+    return lab.create_guest(names[0], "qcow2", fill_mib=FILLED, autostart=True), names[0], names[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,12 +139,11 @@ class Trip:
         """Pid, on this machine, of the module: it has the lock of the domain open."""
         return wait_value("the module", lambda: holder(self.here, f"/run/virtops-kvm/locks/{self.guest.uuid}.lock"))
 
-    def signal_receiver(self, name: str) -> None:
-        """Send a signal to the receiving end on the destination, by the pid that the name of its run-time folder tells."""
-        folder = pathlib.Path(f"/proc/{self.there.leader()}/root/run/virtops-kvm")
-        pids = {path.name.split("-")[1] for path in folder.glob("copy-*-*")}
-        assert len(pids) == 1, pids
-        self.there.run(["kill", f"-{name}", *pids])
+    def receiver(self) -> int:
+        """Pid, on this machine, of the receiving end: the Python that has the copy in the making open, as its server has too."""
+        (partial,) = self.partials()
+        path = f"/var/lib/libvirt/images/{partial.name}"
+        return wait_value("the receiving end", lambda: holder(self.there, path))
 
     # ---- the promises ----
 
@@ -152,17 +151,25 @@ class Trip:
         """The result of the move."""
         return self.running.finish().result("domain_migration")
 
-    def nothing_left(self, *, partial: bool) -> None:
-        """The destination is as it was, but for the copy with which the next run goes on."""
+    def nothing_left(self, *, partial: bool, claim: bool = False) -> None:
+        """The destination is as it was, but for the copy with which the next run goes on, and the ``claim`` of a killed module,
+        which is in libvirtd's memory until a run drops it that may."""
 
         def strange() -> list[str]:
-            return sorted(line for line in picture(self.there) - self.before if not self._resumable(line))
+            return sorted(line for line in picture(self.there) - self.before if not self._resumable(line, claim))
 
-        wait_for(f"nothing to be left on {self.destination}: {strange()}", lambda: not strange(), 240, 0.2)
+        wait_none(f"nothing to be left on {self.destination}", strange)
         assert bool(self.partials()) == partial, self.partials()
 
-    def _resumable(self, line: str) -> bool:
+    def _resumable(self, line: str, claim: bool) -> bool:
+        if line.startswith("secret "):
+            return claim
         return line.startswith("file /var/lib/libvirt/images/") and ".moving-" in line and self.guest.name in line
+
+    def no_claim_left(self) -> None:
+        """Nobody has a place on the destination."""
+        claims = [line for line in picture(self.there) if line.startswith("secret ")]
+        assert not claims, claims
 
     def no_process_left(self) -> None:
         """No end of a copy runs on, nor is its key, socket or port left, on either host."""
@@ -170,10 +177,11 @@ class Trip:
         def busy() -> list[str]:
             return [line for host in (self.here, self.there) for line in picture(host) if is_work(line)]
 
-        wait_for(f"nothing to run any more: {busy()}", lambda: not busy(), 240, 0.2)
+        wait_none("nothing to run any more", busy)
 
-    def at_home(self, *, same_boot: bool) -> None:
-        """The guest runs on the source as before, is not known on the destination, and its disk holds every record."""
+    def at_home(self, *, same_boot: bool, by_hand: bool = False) -> None:
+        """The guest runs on the source as before, is not known on the destination, and its disk holds every record. Where it was
+        started ``by_hand``, its host still does not do that by itself."""
         assert self.guest.where() == {self.source: "running"}, self.guest.where()
         self.guest.wait_beating()
         status = self.guest.status()
@@ -181,6 +189,7 @@ class Trip:
         assert (status["b"] == self.boot) == same_boot
         verdict = self.lab.verify(self.guest, self.source, self.acknowledged)
         assert verdict.clean, verdict
+        assert by_hand or autostarts(self.here, self.guest)
 
     def failed(self, result: Result, code: str, *words: str) -> None:
         """The error has this code, and its sentence says what, between which hosts, and these words."""
@@ -209,6 +218,7 @@ class Trip:
         assert same_boot is None or (status["b"] == self.boot) == same_boot
         verdict = self.lab.verify(self.guest, self.destination, self.acknowledged)
         assert verdict.clean, verdict
+        assert autostarts(self.there, self.guest)
         self.no_process_left()
         new = picture(self.there) - self.before
         assert not [line for line in new if ".moving" in line or ".partial" in line], new
@@ -221,9 +231,15 @@ def begin(lab: Lab, guest: Guest, source: str, destination: str, method: str, **
     assert status is not None
     before, old = picture(lab.host(destination)), str(journal_of(lab.host(source), guest).get("id", ""))
     given = {"method": method, "may_stop": True, "source_disks": "delete", "bandwidth": SLOW, **options}
+    given["destination_label"] = destination
     given["progress_id"] = uuid.uuid4().hex
     running = start_move(lab, guest, source, destination, **given)
     return Trip(lab, guest, source, destination, given, running, status["a"], status["b"], before, old)
+
+
+def autostarts(host: Host, guest: Guest) -> bool:
+    """Whether a host starts the guest by itself."""
+    return guest.uuid in host.virsh("list", "--all", "--autostart", "--uuid").split()
 
 
 def journal_of(host: Host, guest: Guest) -> dict[str, t.Any]:
@@ -240,14 +256,14 @@ def inside(host: Host, path: str) -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", json.loads(text))
 
 
-def holder(host: Host, path: str) -> int | None:
-    """Pid, on this machine, of the process of a host that has a file of the host open."""
+def holder(host: Host, path: str, program: str = "python3") -> int | None:
+    """Pid, on this machine, of the process of a host that runs ``program`` and has a file of the host open."""
     space = os.readlink(f"/proc/{host.leader()}/ns/pid")
     for entry in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(entry / "ns/pid") == space and path in {
-                os.readlink(one) for one in (entry / "fd").iterdir()
-            }:
+            if os.readlink(entry / "ns/pid") != space or (entry / "comm").read_text().strip() != program:
+                continue
+            if path in {os.readlink(one) for one in (entry / "fd").iterdir()}:
                 return int(entry.name)
         except OSError:
             continue
@@ -267,12 +283,20 @@ def wait_value(what: str, ask: t.Callable[[], int | None]) -> int:
     return found[0]
 
 
+def wait_none(what: str, ask: t.Callable[[], list[str]]) -> None:
+    """Wait until ``ask`` finds nothing any more; tells what it still finds in the end. What ends by itself gets the time for it."""
+    end = time.monotonic() + 240
+    while found := ask():
+        assert time.monotonic() < end, f"{what}: {found}"
+        time.sleep(0.2)
+
+
 def is_work(line: str) -> bool:
     """Whether a line of a picture is of a copy or a move that is under way."""
     kind, _space, rest = line.partition(" ")
     if kind == "process":
         return not rest.startswith(("/usr/bin/qemu-system", "qemu-system", "/usr/bin/swtpm"))
-    return kind == "secret" or (kind == "file" and "/copy-" in rest)
+    return kind == "file" and "/copy-" in rest
 
 
 def finished(run: Run) -> Result:

@@ -7,6 +7,7 @@ sends what is missing. One guest bears it all, to and fro between two hosts."""
 from __future__ import annotations
 
 import os
+import signal
 import time
 import typing as t
 
@@ -95,7 +96,7 @@ def test_the_destination_becomes_full(lab: Lab, method: str) -> None:
 def test_the_receiver_is_killed(lab: Lab, method: str) -> None:
     trip = begin(lab, *traveller(lab), method)
     trip.wait_copied()
-    trip.signal_receiver("KILL")
+    os.kill(trip.receiver(), signal.SIGKILL)
     trip.failed(trip.ended(), "CONNECTION_LOST", "running", "sends only the rest")
     trip.nothing_left(partial=True)
     trip.at_home(same_boot=method == "suspended")
@@ -106,7 +107,8 @@ def test_a_byte_is_not_what_was_sent(lab: Lab) -> None:
     """The receiving end sleeps while its server writes everything; then one byte on the disk is another, and the proof sees it."""
     trip = begin(lab, *traveller(lab), "suspended")
     trip.wait_copied(0.1)
-    trip.signal_receiver("STOP")
+    receiver = trip.receiver()
+    os.kill(receiver, signal.SIGSTOP)
     (partial,) = trip.partials()
 
     def written() -> bool:
@@ -118,7 +120,7 @@ def test_a_byte_is_not_what_was_sent(lab: Lab) -> None:
         byte = stream.read(1)
         stream.seek(20 * MIB + 77)
         stream.write(bytes([byte[0] ^ 1]))
-    trip.signal_receiver("CONT")
+    os.kill(receiver, signal.SIGCONT)
     result = trip.ended()
     trip.failed(result, "PROOF_FAILED", "running", "sends only the rest")
     assert result["details"]["blocks"] == [20]
