@@ -15,10 +15,12 @@ import time
 import typing as t
 import uuid
 
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.statefile import FileLock
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Progress
 from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import line
@@ -40,6 +42,7 @@ _LOOK = (
     "n=0; while [ $n -lt {steps} ] && grep -q '^{{\"started\"' {job} 2>/dev/null; do sleep {step}; n=$((n+1)); done; "
     "cat {progress} 2>/dev/null; echo; grep -q '^{{\"started\"' {job} 2>/dev/null && echo running || echo ended"
 )
+_TURN_SECONDS = 0.05
 _BOOKKEEPING = (
     "ansible_job_id",
     "started",
@@ -72,7 +75,8 @@ class ActionModule(ActionBase):
             return t.cast(Result, self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
         arguments["progress_id"] = progress_id
         with _Interrupts() as interrupts:
-            started = self._start(arguments, task_vars)
+            with _turn(interrupts):
+                started = self._start(arguments, task_vars)
             if started.get("failed") or not started.get("results_file"):
                 return started
             watch = _Watch(self, str(started["results_file"]), progress_id, _interval(arguments), interrupts)
@@ -148,6 +152,25 @@ class _Interrupts:
         if self.answered and number == signal.SIGINT and self.count >= 3:
             signal.signal(number, self._before.get(number) or signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+@contextlib.contextmanager
+def _turn(interrupts: _Interrupts) -> t.Iterator[None]:
+    """Hold one of as many places as this machine has processors. Starting a module is work for one: were all moves of a host started
+    at once, the first of them would begin only when the last one does."""
+    places = [
+        FileLock(os.path.join(constants.DEFAULT_LOCAL_TMP, f"move-start-{n}"))
+        for n in range(max(2, os.cpu_count() or 2))
+    ]
+    while not any(place.try_acquire() for place in places):
+        if interrupts.count:
+            raise KeyboardInterrupt
+        time.sleep(_TURN_SECONDS)
+    try:
+        yield
+    finally:
+        for place in places:
+            place.release()
 
 
 class _Watch:
