@@ -280,15 +280,15 @@ def test_a_second_copy_sends_the_change(lab: Lab, hosts: list[str]) -> None:
     """1 % in pieces of 64 KiB all over the image: both counters stay below 2 % more than that."""
     source = lab.hosts[0]
     path = f"{IMAGES}/big.raw"
-    make_raw(source, path, 2048, data=list(range(0, 2048, 3)))
+    make_raw(source, path, 1024, data=list(range(0, 1024, 4)))
     copy(lab, {"source": path})
-    change = 2048 * MIB // 100
+    change = 1024 * MIB // 100
     sh(
         source,
         """python3 - "$1" "$2" <<'X'
 import random, sys
 chance, image = random.Random(3), open(sys.argv[1], "r+b")
-for place in chance.sample(range(2048 * 16), int(sys.argv[2]) // 65536):
+for place in chance.sample(range(1024 * 16), int(sys.argv[2]) // 65536):
     image.seek(place * 65536); image.write(chance.randbytes(65536))
 X""",
         path,
