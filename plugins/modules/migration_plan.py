@@ -157,7 +157,7 @@ def argument_spec() -> dict[str, t.Any]:
         "domains": {"type": "list", "elements": "str", "default": []},
         "select": {"type": "str"},
         "destination": {"type": "str", "required": True},
-        "method": {"type": "str", "choices": ["auto", *sorted(STOPPED_METHODS)], "default": "offline"},
+        "method": {"type": "str", "choices": ["auto", *STOPPED_METHODS], "default": "offline"},
         "may_stop": {"type": "bool", "default": False},
         "mapping": {"type": "dict", "default": {}},
         "link_rate": {"type": "float", "default": 110.0},
