@@ -62,6 +62,8 @@ def holding(context: Context) -> t.Iterator[Held]:
 
 def announce(context: Context, survey: Survey, before: Journal | None) -> Report:
     """What a real run would do."""
+    if before is not None and before.stage in SWITCHED:
+        before = dataclasses.replace(before, pieces=(), folders=(), defined=False)
     with holding(context) as held:
         ready = prepare(held, survey, before)
     plan = ready.plan
@@ -80,14 +82,19 @@ def announce(context: Context, survey: Survey, before: Journal | None) -> Report
 def move(context: Context, survey: Survey, before: Journal | None, beat: t.Callable[[], None]) -> Report:
     """The move itself. Raises KvmError when the domain is not on the destination in the end."""
     with holding(context) as held, _beating(beat):
-        if before is not None:
+        # From the switch on the destination may have had newer data than the source, which somebody started again: what lies
+        # there is a matter for a person, by the preflight's words.
+        early = before is not None and before.stage not in SWITCHED
+        if early:
             context.journal = before
             cold_end.take_back(held)
             before = context.journal
+        elif before is not None:
+            before = dataclasses.replace(before, pieces=(), folders=(), defined=False)
         try:
             ready = prepare(held, survey, before)
         except KvmError as error:
-            if before is not None and before.stopped:
+            if early and before is not None and before.stopped:
                 raise cold_end.failed(held, error) from error
             raise
         cold = Cold(context, held.gateway, held.carrier, ready.plan)

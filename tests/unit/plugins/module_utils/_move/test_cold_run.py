@@ -323,3 +323,20 @@ def test_a_move_to_elsewhere_is_refused_where_it_may_run_already(
         run(cold_context(gateway, carrier, tmp_path), "")
     assert caught.value.error_code == "OWNERSHIP_UNPROVEN"
     assert not gateway.seen[SOURCE].active
+
+
+def test_started_again_here_after_the_switch_leaves_the_destination_to_a_person(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path
+) -> None:
+    gateway.fail["forget source"] = Killed()
+    with pytest.raises(Killed):
+        run(cold_context(gateway, carrier, tmp_path), "")
+    before = dict(carrier.files)
+    gateway.seen[DESTINATION] = dataclasses.replace(gateway.seen[DESTINATION], state="shutoff", reason="shutdown")
+    gateway.seen[SOURCE] = dataclasses.replace(gateway.seen[SOURCE], state="running", reason="booted")
+    with pytest.raises(KvmError) as caught:
+        run(cold_context(gateway, carrier, tmp_path), "")
+    assert caught.value.error_code in ("IMAGE_EXISTS", "PREFLIGHT_FAILED")
+    assert carrier.files == before
+    assert gateway.seen[DESTINATION].found
+    assert gateway.seen[SOURCE].state == "running"
