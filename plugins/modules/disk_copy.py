@@ -231,9 +231,13 @@ error_code:
   type: str
   sample: DESTINATION_FULL
 details:
-  description: Evidence for the failure. RV(details.partial) is the path of what was kept at the destination for the next run.
+  description: Evidence for the failure.
   returned: failure
   type: dict
+  contains:
+    partial:
+      description: The path of what was kept at the destination for the next run; empty where nothing was.
+      type: str
 """
 
 import contextlib
