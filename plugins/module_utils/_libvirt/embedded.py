@@ -133,7 +133,7 @@ def system_paths(xml: str, root: str) -> str:
 def main() -> None:
     """Answer documents from standard input until it ends."""
     # Not even an end by a signal may leave the folder behind.
-    signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))
+    signal.signal(signal.SIGTERM, _end)
     # libvirt and what it starts may write; the answers keep a descriptor to themselves.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -146,6 +146,10 @@ def main() -> None:
     # The driver's threads may hang in an orderly end; all that is ours is done.
     answers.flush()
     os._exit(0)
+
+
+def _end(*unused: t.Any) -> t.NoReturn:
+    raise SystemExit(1)
 
 
 def _prepare(root: str) -> None:

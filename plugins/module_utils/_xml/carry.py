@@ -258,12 +258,21 @@ def adopt(document_xml: str, made_xml: str, existing_xml: str) -> str:
     devices = wanted.find("devices")
     if devices is None:
         return document_xml
+    # Of a kind that the document names nobody can tell which ones libvirt added: they stay as they are.
+    named = {_kind(device) for device in devices}
     for tag in _PLACED:
-        named, added, there = (_of_kind(root, tag) for root in (wanted, made, existing))
+        added, there = _of_kind(made, tag), _of_kind(existing, tag)
         for key, device in added.items():
-            if key not in named and key in there and content(device) == content(there[key]):
-                devices.append(copy.deepcopy(there[key]))
+            known = there.get(key)
+            if known is None or known.find("address") is None or _kind(known) in named:
+                continue
+            if content(device) == content(known):
+                devices.append(copy.deepcopy(known))
     return t.cast(str, render(wanted))
+
+
+def _kind(device: Element) -> tuple[str, str | None]:
+    return str(device.tag), device.get("type") if device.tag == "controller" else None
 
 
 def _pairs(wanted: Element, existing: Element) -> t.Iterator[tuple[Element, Element]]:

@@ -97,6 +97,15 @@ def test_a_change_keeps_everything_else_in_its_place(wanted: str, line: str) -> 
     assert predict(wanted, existing, Libvirt()).differences == (line,)
 
 
+def test_what_libvirt_adds_stays_in_its_place_and_what_the_document_names_is_never_doubled() -> None:
+    wanted = document(DISKS[0], "<sound model='ich6'/>", "<rng/>", "<rng/>")
+    existing = t.cast(str, Libvirt()(wanted).xml)
+    more = wanted.replace("<rng/>", DISKS[1] + "<rng/>", 1)
+    found = predict(more, existing, Libvirt())
+    assert found.differences == ("devices/disk[vdb]: added",)
+    assert not predict(more, t.cast(str, Libvirt()(found.xml).xml), Libvirt()).changes
+
+
 def test_a_place_that_is_taken_is_given_up() -> None:
     existing = defined(Libvirt(), *DISKS)
     new = "<disk><source file='/new'/><target dev='vdc'/><address type='pci' slot='1'/></disk>"
