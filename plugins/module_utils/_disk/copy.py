@@ -75,7 +75,7 @@ def foresee(job: CopyJob, remote: Remote, *, tell: Tell | None = None, stop: Sto
     """What copy_disk would find at the destination. Changes nothing, and raises what copy_disk would raise before it begins."""
     check_job(job)
     if not job.seed:
-        check_free(job.source, job.source_format)
+        check_free(job.source)
     with _opened(job) as source:
         return Looker(job, remote, tell or _say_nothing, stop or _never).look(source)
 
@@ -114,7 +114,7 @@ class _Copy:
     def run(self) -> CopyResult:
         try:
             if not self.job.seed:
-                check_free(self.job.source, self.job.source_format)
+                check_free(self.job.source)
             with _opened(self.job) as source:
                 return self._copy(source)
         except Stopped as exc:

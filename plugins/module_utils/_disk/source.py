@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import os
 import stat
+import struct
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.imageheader import backing_location, read_image
@@ -23,6 +24,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.qemunbd import o
 
 #: More layers than anybody has: a chain that is longer bites its own tail.
 _MOST_LAYERS = 200
+#: struct flock, and the byte that QEMU locks when it may write (block/file-posix.c: RAW_LOCK_PERM_BASE + BLK_PERM_WRITE's bit).
+_LOCK = struct.Struct("hhqqi4x")
+_WRITER_BYTE = 101
 
 Stamp = tuple[t.Any, ...]
 
@@ -133,15 +137,35 @@ def source_changed(path: str) -> KvmError:
     )
 
 
-def check_free(path: str, image_format: str) -> None:
+def has_writer(path: str) -> bool:
+    """Whether a QEMU has the image open for writing, by the lock that it keeps on one byte for that (also over NFS)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise missing_source(path, exc) from exc
+    try:
+        asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _WRITER_BYTE, 1, 0)
+        kind = _LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))[0]
+    except OSError:
+        # A file system without locks: nobody can be asked, and the stamps tell a change afterwards.
+        return False
+    finally:
+        os.close(descriptor)
+    return bool(kind != fcntl.F_UNLCK)
+
+
+def check_free(path: str) -> None:
     """Raises KvmError SOURCE_IN_USE where somebody writes to the source, DEVICE_IN_USE where it is a device."""
     place = device.look(path)
     if place.kind == device.BLOCK_DEVICE:
         inuse.check_free(place, writing=False, clock=Clock())
         return
-    # QEMU's own locks: a reader is refused while a writer has the image.
-    done = command.run(["qemu-img", "info", "-f", image_format, path])
-    if done.status != 0 and "lock" in done.stderr:
+    clock = Clock()
+    end = clock.monotonic() + inuse.PATIENCE
+    while place.kind == device.FILE and has_writer(path) and clock.monotonic() < end:
+        # It may be on its way out.
+        clock.sleep(0.25)
+    if place.kind == device.FILE and has_writer(path):
         raise KvmError(
             "SOURCE_IN_USE",
             f"'{path}' is in use by a guest or a program that writes to it; shut off the guest, and run again.",

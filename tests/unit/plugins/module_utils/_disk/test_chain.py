@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pathlib
 import shutil
+import struct
 
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
@@ -154,3 +156,20 @@ def test_a_change_is_noticed(tmp_path: pathlib.Path) -> None:
     assert source.stamp_of(str(path)) != before
     with pytest.raises(KvmError, match="cannot be read"):
         source.stamp_of(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(("byte", "writes"), [(None, False), (100, False), (101, True), (103, False)])
+def test_a_writer_is_known_by_its_lock(tmp_path: pathlib.Path, byte: int | None, writes: bool) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(4096))
+    with path.open("r+b") as stream:
+        if byte is not None:
+            lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, byte, 1, 0)
+            fcntl.fcntl(stream.fileno(), fcntl.F_OFD_SETLK, lock)
+        assert source.has_writer(str(path)) is writes
+        if writes:
+            with pytest.raises(KvmError) as caught:
+                source.check_free(str(path))
+            assert caught.value.error_code == "SOURCE_IN_USE"
+        else:
+            source.check_free(str(path))
