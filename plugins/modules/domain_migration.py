@@ -422,7 +422,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     SHUTDOWN_ACTIONS,
     Options,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._move.runner import run as run_move
 from ansible_collections.virtops.kvm.plugins.module_utils._move.survey import Surveyor, facts_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
@@ -505,6 +504,9 @@ def run(params: Params, check_mode: bool, gateway: GatewayMaker) -> Result:
             progress_id=progress_id,
             carrier=lambda: _carrier(params, options, ends.destination_host),
         )
+        # Loaded only now, while the gateway connects to the destination: both take about as long.
+        from ansible_collections.virtops.kvm.plugins.module_utils._move.runner import run as run_move
+
         report = run_move(context, options.migration_address or host_of(params["destination"]), check_mode=check_mode)
     values = {
         "outcome": report.outcome,

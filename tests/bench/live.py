@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One live move by our module against bare ``virsh migrate`` on the same guests: wall time, and the pause a client sees.
 
-The ratios are those of guests of a realistic size: 512 MiB of memory, half of it touched, and 768 MiB of data on the disk that is
-copied. What our call costs besides is the same for every guest, so it is measured once more, in seconds, with guests that have
+The ratios are those of guests of a realistic size: 1 GiB of memory, three quarters of it in use, and 768 MiB of data on the disk
+that is copied. What our call costs besides is the same for every guest, so it is measured once more, in seconds, with guests that have
 next to nothing to move; there a ratio would say more about the guest than about the call.
 """
 
@@ -19,7 +19,7 @@ from tests.lab.guest.guest import Guest
 from tests.lab.lab import Lab
 
 OURS, THEIRS = "module", "virsh"
-TOUCHED = {"memory_mib": 512, "area_mib": 256}
+TOUCHED = {"memory_mib": 1024, "area_mib": 768}
 #: Case -> shape and its options.
 CASES: dict[str, tuple[str, dict[str, t.Any]]] = {
     "live_block": ("qcow2", {"size_mib": 1024, "fill_mib": 768, **TOUCHED}),
