@@ -159,7 +159,7 @@ def _turn(interrupts: _Interrupts) -> t.Iterator[None]:
     """Hold one of as many places as this machine has processors. Starting a module is work for one: were all moves of a host started
     at once, the first of them would begin only when the last one does."""
     places = [
-        FileLock(os.path.join(constants.DEFAULT_LOCAL_TMP, f"move-start-{n}"))
+        FileLock(os.path.join(t.cast("t.Any", constants).DEFAULT_LOCAL_TMP, f"move-start-{n}"))
         for n in range(max(2, os.cpu_count() or 2))
     ]
     while not any(place.try_acquire() for place in places):

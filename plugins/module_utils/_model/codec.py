@@ -21,7 +21,7 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 def to_data(value: t.Any) -> t.Any:
     """Plain data (dict, list, str, numbers, bool, None) for a model value, key order as declared."""
-    kind = type(value)
+    kind: t.Any = type(value)
     if kind in _PLAIN:
         return value
     names = _names(kind)
