@@ -208,7 +208,8 @@ def test_the_same_host(lab: Lab, guest: Guest) -> None:
 def test_missing_media(lab: Lab, guest: Guest, policy: str | None, code: str, severity: str) -> None:
     reader = lab.create_guest(lab.hosts[0].name, "iso", start="shutoff", startup_policy=policy)
     try:
-        found = [one for one in check(lab, reader.name)["findings"] if one["code"].startswith("MEDIA")]
+        result = check(lab, reader.name, method="live_block")
+        found = [one for one in result["findings"] if one["code"].startswith("MEDIA")]
         assert [(one["code"], one["severity"]) for one in found] == [(code, severity)]
     finally:
         reader.remove()
@@ -217,8 +218,12 @@ def test_missing_media(lab: Lab, guest: Guest, policy: str | None, code: str, se
 def test_a_cpu_that_the_destination_cannot_provide(lab: Lab, guest: Guest) -> None:
     modern = lab.create_guest(lab.hosts[0].name, "qcow2", start="shutoff", cpu=TOO_NEW)
     try:
-        assert blocking(check(lab, modern.name)) == {"NOT_ACTIVE", "CPU_INCOMPATIBLE"}
-        assert "NOT_ACTIVE" in blocking(check(lab, modern.name, accept=["CPU_INCOMPATIBLE"]))
+        assert blocking(check(lab, modern.name, method="live_block")) == {"NOT_ACTIVE", "CPU_INCOMPATIBLE"}
+        assert blocking(check(lab, modern.name, method="live_block", accept=["CPU_INCOMPATIBLE"])) == {"NOT_ACTIVE"}
+        # Shut off it may lie there; that it cannot start is told.
+        lying = check(lab, modern.name)
+        assert (lying["method"], blocking(lying)) == ("offline", set())
+        assert "CPU_INCOMPATIBLE" in {finding["code"] for finding in lying["findings"]}
     finally:
         modern.remove()
 

@@ -91,7 +91,8 @@ def _choose_shut_off(domain: Domain, destination: Host, asked: str, disks: t.Seq
     """A domain that does not run moves offline, whatever stopped method is asked for; its saved state goes along."""
     reason = f"it is {domain.state}" + (" with saved state" if domain.managed_save else "")
     if asked != "auto" and asked not in STOPPED_METHODS:
-        return Choice(OFFLINE, reason, _not_active(domain))
+        # Judged as the live move that was asked for; what a stop would cure is of no interest to who wants it running.
+        return Choice(asked, reason, _not_active(domain))
     copied = _copied(domain, destination, asked, disks)
     return Choice(OFFLINE, reason, _transient(domain), tuple(disk.target for disk in copied))
 
