@@ -15,11 +15,13 @@ import typing as t
 
 from tests.bench.harness import Candidate, Figure, NotMeasured, Samples, interleave, median, ratio
 from tests.bench.hosts import STAGE, stage_module, timed
-from tests.lab.host import IMAGES, Host
+from tests.lab.host import Host
 from tests.lab.lab import Lab
 
 OURS, DD = "disk_copy", "dd_ssh_dd"
 SIZE_MIB = 2048
+#: Memory, on both sides: only one candidate brings what it wrote to the disk, and how fast that is says nothing about the others.
+FOLDER = "/mnt/bench"
 PORT = 49170
 MODULE = "ansible_collections.virtops.kvm.plugins.modules.disk_copy"
 #: Image -> (share of data, share of zeros that were written), scattered over blocks of 1 MiB; all else is holes.
@@ -80,14 +82,18 @@ def on_wire(host: Host) -> int:
     return next(int(line.split(":")[1].split()[8]) for line in lines if line.strip().startswith("eth0:"))
 
 
+def make_folder(host: Host) -> None:
+    host.run(["sh", "-euc", f"mkdir -p {FOLDER}; mount -t tmpfs -o size={3 * SIZE_MIB}M tmpfs {FOLDER}"])
+
+
 def make_images(host: Host) -> None:
     for name, (data, zeros) in CONTENTS.items():
-        host.run(["python3", "-c", _MAKE, f"{IMAGES}/{name}.raw", str(SIZE_MIB), str(data), str(zeros)])
+        host.run(["python3", "-c", _MAKE, f"{FOLDER}/{name}.raw", str(SIZE_MIB), str(data), str(zeros)])
 
 
 def words_of(name: str, image: str, far: Host) -> list[str]:
     """The command line of one candidate on the source."""
-    path, copy = f"{IMAGES}/{image}.raw", f"{IMAGES}/{image}.copy"
+    path, copy = f"{FOLDER}/{image}.raw", f"{FOLDER}/{image}.copy"
     if name != OURS:
         return ["sh", "-euc", SCRIPTS[name] % {"image": path, "copy": copy, "far": far.name}]
     return ["env", f"PYTHONPATH=/{STAGE}", "python3", "-m", MODULE, f"/tmp/bench-{image}.json"]
@@ -99,7 +105,7 @@ def candidate(name: str, near: Host, far: Host) -> Candidate:
     def measure(number: int) -> dict[str, float]:
         samples: dict[str, float] = {}
         for image in CONTENTS:
-            copy = f"{IMAGES}/{image}.copy"
+            copy = f"{FOLDER}/{image}.copy"
             far_before, wire, near_before = far_seconds(far), on_wire(near), near_seconds()
             seconds, output = timed(near, words_of(name, image, far))
             near_used = near_seconds() - near_before
@@ -113,12 +119,11 @@ def candidate(name: str, near: Host, far: Host) -> Candidate:
             if number == 0:
                 sums = [
                     host.run(["sh", "-c", f"sha256sum < {path}"]).stdout
-                    for host, path in ((far, copy), (near, f"{IMAGES}/{image}.raw"))
+                    for host, path in ((far, copy), (near, f"{FOLDER}/{image}.raw"))
                 ]
                 if sums[0] != sums[1]:
                     raise NotMeasured(f"{name} did not copy {image}.raw as it is")
-            # What is still to be written shall not slow down the next one.
-            far.run(["sh", "-c", f"rm {copy}; sync"])
+            far.run(["rm", copy])
         return samples
 
     return Candidate(name, measure)
@@ -126,7 +131,7 @@ def candidate(name: str, near: Host, far: Host) -> Candidate:
 
 def digest_candidate(name: str, near: Host, words: list[str]) -> Candidate:
     """Read the sparse image once for a digest of all of it."""
-    return Candidate(name, lambda unused_round: {"digest_seconds": timed(near, [*words, f"{IMAGES}/sparse.raw"])[0]})
+    return Candidate(name, lambda unused_round: {"digest_seconds": timed(near, [*words, f"{FOLDER}/sparse.raw"])[0]})
 
 
 def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
@@ -135,10 +140,12 @@ def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
     try:
         near, far = lab.hosts
         stage_module(near)
+        for host in lab.hosts:
+            make_folder(host)
         make_images(near)
         for image in CONTENTS:
-            options = {"source": f"{IMAGES}/{image}.raw", "source_format": "raw", "destination": f"root@{far.name}"}
-            options["destination_path"] = f"{IMAGES}/{image}.copy"
+            options = {"source": f"{FOLDER}/{image}.raw", "source_format": "raw", "destination": f"root@{far.name}"}
+            options["destination_path"] = f"{FOLDER}/{image}.copy"
             near.write(f"/tmp/bench-{image}.json", json.dumps({"ANSIBLE_MODULE_ARGS": options}))
         samples = interleave([candidate(name, near, far) for name in (OURS, *SCRIPTS)], rounds)
         ours = ["env", f"PYTHONPATH=/{STAGE}", "python3", "-c", _DIGEST]
@@ -148,7 +155,11 @@ def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
         samples.update(digests)
     finally:
         lab.down()
-    return samples, figures_of(samples), {"hosts": 2, "suite": "trixie", "size_mib": SIZE_MIB, "contents": CONTENTS}
+    return (
+        samples,
+        figures_of(samples),
+        {"hosts": 2, "suite": "trixie", "size_mib": SIZE_MIB, "contents": CONTENTS, "storage": "tmpfs"},
+    )
 
 
 def figures_of(samples: Samples) -> list[Figure]:
