@@ -60,7 +60,7 @@ def candidate(lab: Lab, guest: Guest, method: str) -> Candidate:
 
 def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
     """Samples, figures and conditions of one interleaved run in a lab of two hosts with a narrow link."""
-    lab = Lab.up(name="benchseed", hosts=2)
+    lab = Lab.up(name="seeding", hosts=2)
     try:
         for host in lab.hosts:
             stage_module(host)
