@@ -240,7 +240,8 @@ def finish(
 
 def finishing_changes(journal: Journal, source: Sighting, there: Sighting) -> tuple[Change, ...]:
     """What finishing changes."""
-    changes = []
+    # To end a move is a change, also where nothing but its verification was left.
+    changes = [Change(f"domain {journal.domain}", "finish", journal.stage, "done")]
     if source.found:
         changes.append(Change(f"definition {source.host}:{journal.domain}", "remove", source.state, None))
     if not there.active and journal.arrival in (RUNNING, "paused", SAVED) and there.reason in _NEVER_RAN:

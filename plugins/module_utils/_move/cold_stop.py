@@ -77,7 +77,12 @@ def stop(cold: Cold) -> None:
 def _shut_down(cold: Cold) -> None:
     context, options = cold.context, cold.context.options
     began = pressed = context.clock.monotonic()
-    cold.gateway.shut_down(cold.uuid)
+    try:
+        cold.gateway.shut_down(cold.uuid)
+    except KvmError:
+        # It may have ended in this very moment: an earlier run that was killed asked it, too.
+        if cold.gateway.look(SOURCE, cold.uuid).active:
+            raise
     while True:
         seen = cold.gateway.look(SOURCE, cold.uuid)
         if seen.reachable and not seen.active:

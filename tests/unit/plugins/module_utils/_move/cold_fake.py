@@ -41,6 +41,7 @@ class ColdFake(FakeGateway):
         self.fail: dict[str, BaseException] = {}
         self.shuts_down = True
         self.lost_in_start = False
+        self.ends_when_asked = False
         self.records: tuple[SnapshotRecord, ...] = ()
         self.named: frozenset[str] = frozenset()
 
@@ -69,6 +70,8 @@ class ColdFake(FakeGateway):
         self._do("shutdown")
         if self.shuts_down:
             self._set(SOURCE, state="shutoff", reason="shutdown")
+        if self.ends_when_asked:
+            raise KvmError("LIBVIRT_55", "domain is not running.")
 
     def power_off(self, uuid: str) -> None:
         self._do("destroy")

@@ -340,3 +340,11 @@ def test_started_again_here_after_the_switch_leaves_the_destination_to_a_person(
     assert carrier.files == before
     assert gateway.seen[DESTINATION].found
     assert gateway.seen[SOURCE].state == "running"
+
+
+def test_a_guest_that_ends_in_the_moment_it_is_asked_to_is_moved(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path
+) -> None:
+    gateway.ends_when_asked = True
+    run(cold_context(gateway, carrier, tmp_path), "")
+    there(gateway)
