@@ -9,6 +9,7 @@ the disks both methods read everything once in the stop, and seeding gains littl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import typing as t
@@ -18,10 +19,13 @@ from tests.bench.hosts import MODULE, STAGE, forget_images, settle, stage_module
 from tests.lab.guest.guest import Guest
 from tests.lab.host import Host
 from tests.lab.lab import Lab
+from tests.lab.shell import LabError
 
 METHODS = ("offline", "seeded")
-SIZE_MIB, FILLED_MIB, CHANGED_MIB = 2048, 1800, 20
+SIZE_MIB, FILLED_MIB = 2048, 1800
 MBIT = 100.0
+#: What changes meanwhile, about 1 %: the area of the records (8 MiB) is written over about once, and this is new.
+RECORDS, NEW_MIB, EVERY_SECONDS = 100, 12, 10.0
 
 
 def stopped_move(guest: Guest, source: Host, destination: Host, method: str) -> dict[str, t.Any]:
@@ -36,10 +40,52 @@ def stopped_move(guest: Guest, source: Host, destination: Host, method: str) -> 
     return {**result["move"], "wall": seconds}
 
 
+class Writer:
+    """Lets the guest write new data steadily, from now until it is ended; a guest that is stopped just then writes no less later."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *unused_details: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        for _number in range(NEW_MIB):
+            with contextlib.suppress(LabError):
+                self._guest.fill(0, 1, wait=False)
+            if self._end.wait(EVERY_SECONDS):
+                return
+
+
 def candidate(lab: Lab, guest: Guest, method: str) -> Candidate:
-    """Move the guest to the other host, in whichever direction that is now, while it changes 1 % of its disk."""
+    """Move the guest to the other host, in whichever direction that is now, while it changes 1 % of its disk: it writes its records
+    over and over in what is copied already, and new data besides."""
 
     def measure(_round: int) -> dict[str, float]:
+        source = guest.host()
+        destination = next(host for host in lab.hosts if host.name != source.name)
+        forget_images(guest, destination)
+        guest.set_record_rate(RECORDS)
+        with Writer(guest):
+            move = stopped_move(guest, source, destination, method)
+        settle(lab, [guest], destination.name)
+        return {
+            "stopped_seconds": move["stopped_seconds"],
+            "wall_seconds": move["wall"],
+            "sent_mib": move["sent_bytes"] / (1 << 20),
+        }
+
+    return Candidate(method, measure)
+
+
+def measure(_round: int) -> dict[str, float]:
         source = guest.host()
         destination = next(host for host in lab.hosts if host.name != source.name)
         forget_images(guest, destination)
@@ -82,7 +128,8 @@ def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
         "suite": "trixie",
         "disk_mib": SIZE_MIB,
         "filled_mib": FILLED_MIB,
-        "changed_mib": CHANGED_MIB,
+        "new_mib": NEW_MIB,
+        "records_per_second": RECORDS,
         "link_mbit": MBIT,
     }
     return samples, figures, conditions
