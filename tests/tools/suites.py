@@ -101,8 +101,8 @@ def integration(words: t.Sequence[str]) -> list[Check]:
     """The tests in the lab, all or those of one target; further words are for pytest."""
     targets = integration_targets()
     if not words:
-        # Most of a test is waiting for guests and links, so two labs at a time fit on two cores.
-        shared_out = ["tests/integration", "--numprocesses=2", "--dist=loadfile"]
+        # Most of a test is waiting for guests and links, so three labs at a time fit on two cores.
+        shared_out = ["tests/integration", "--numprocesses=3", "--dist=loadfile"]
         run_it = Check("integration", lambda: _pytest("integration", shared_out, show=True))
         return [run_it] if targets else []
     name = words[0][len("test_") :] if words[0].startswith("test_") else words[0]
