@@ -85,25 +85,6 @@ def candidate(lab: Lab, guest: Guest, method: str) -> Candidate:
     return Candidate(method, measure)
 
 
-def measure(_round: int) -> dict[str, float]:
-        source = guest.host()
-        destination = next(host for host in lab.hosts if host.name != source.name)
-        forget_images(guest, destination)
-        # It writes from the beginning of the move: seeding meets it, and offline waits for no one.
-        writing = threading.Thread(target=guest.fill, args=(0, CHANGED_MIB), kwargs={"wait": False})
-        writing.start()
-        writing.join()
-        move = stopped_move(guest, source, destination, method)
-        settle(lab, [guest], destination.name)
-        return {
-            "stopped_seconds": move["stopped_seconds"],
-            "wall_seconds": move["wall"],
-            "sent_mib": move["sent_bytes"] / (1 << 20),
-        }
-
-    return Candidate(method, measure)
-
-
 def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
     """Samples, figures and conditions of one interleaved run in a lab of two hosts with a narrow link."""
     lab = Lab.up(name="seeding", hosts=2)
