@@ -72,6 +72,11 @@ def missing(program: str, host: str = "") -> KvmError:
     )
 
 
+class _Program(subprocess.Popen[bytes]):
+    """A program that is ended by whoever started it. AnsibleModule.run_command is no way here: this file also runs on other hosts,
+    shipped there without Ansible."""
+
+
 def run(
     words: t.Sequence[str],
     *,
@@ -81,22 +86,25 @@ def run(
 ) -> Done:
     """Run a program to its end. ``env`` is added to the environment. Raises PROGRAM_MISSING and PROGRAM_TIMEOUT."""
     data = input.encode("utf-8") if isinstance(input, str) else input
-    source = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}
-    try:
-        done = subprocess.run(
-            [find(words[0]), *words[1:]],
-            check=False,
-            capture_output=True,
-            timeout=timeout,
-            env=environment(env),
-            **t.cast("dict[str, t.Any]", source),
-        )
-    except subprocess.TimeoutExpired as exc:
-        name = os.path.basename(words[0])
-        raise KvmError(
-            "PROGRAM_TIMEOUT", f"The program {name} did not end within {timeout:g} s, and was ended.", program=name
-        ) from exc
-    return Done(done.returncode, _text(done.stdout), _text(done.stderr))
+    program = _Program(
+        [find(words[0]), *words[1:]],
+        stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(env),
+    )
+    with program:
+        try:
+            out, err = program.communicate(data, timeout)
+        except subprocess.TimeoutExpired as exc:
+            name = os.path.basename(words[0])
+            raise KvmError(
+                "PROGRAM_TIMEOUT", f"The program {name} did not end within {timeout:g} s, and was ended.", program=name
+            ) from exc
+        finally:
+            if program.poll() is None:
+                program.kill()
+    return Done(program.returncode, _text(out), _text(err))
 
 
 def check(words: t.Sequence[str], code: str, what: str, **options: t.Any) -> Done:
@@ -125,7 +133,7 @@ class Process:
     ) -> None:
         # setpriv becomes the program itself (same pid), so that not even SIGKILL leaves it behind as an orphan.
         self.words = [find("setpriv"), "--pdeathsig", "TERM", find(words[0]), *words[1:]]
-        self._process: subprocess.Popen[bytes] = subprocess.Popen(  # pylint: disable=consider-using-with
+        self._process = _Program(
             self.words,
             stdin=stdin,
             stdout=stdout,

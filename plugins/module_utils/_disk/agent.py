@@ -21,7 +21,9 @@ import socket
 import sys
 import threading
 import typing as t
+import uuid
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import agentfiles, fine, qemunbd, wire
@@ -37,6 +39,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.wire import chec
 
 #: The sender says something every few seconds; when it does not, the link is down for good, or the sender is.
 SILENCE_SECONDS = 90.0
+_VIRSH_SECONDS = 30.0
 _VERBS_OF_READERS = ("digests", "answers")
 
 Value = t.Any
@@ -51,12 +54,14 @@ class Agent:
         self._folder = qemunbd.RunFolder()
         self._images: dict[int, Image] = {}
         self._readers: dict[int, tuple[contextlib.ExitStack, Reader]] = {}
+        self._place = ("", "")
         self._count = 0
         self._pool = concurrent.futures.ThreadPoolExecutor(max(4, threads_for()))
         self._verbs: dict[str, t.Callable[..., Value]] = {
             **agentfiles.VERBS,
             "hello": self._hello,
             "tick": lambda: None,
+            "give_up_at_end": self._give_up_at_end,
             "open": self._open,
             "serve": lambda image, **args: self._images[image].serve(**args),
             "connected": lambda image: self._images[image].connected(),
@@ -101,6 +106,15 @@ class Agent:
         for stack, _unused_reader in list(self._readers.values()):
             stack.close()
         self._folder.close()
+        uri, secret = self._place
+        if secret:
+            # A host without virsh keeps it until another move wants it.
+            with contextlib.suppress(KvmError):
+                command.run(["virsh", "-c", uri, "secret-undefine", secret], timeout=_VIRSH_SECONDS)
+
+    def _give_up_at_end(self, uri: str, secret: str) -> None:
+        """The place of a move that nobody drives any more once we end. Without ``secret``: none, the move gives it back itself."""
+        self._place = (uri, str(uuid.UUID(secret)) if secret else "")
 
     def _hello(self) -> Value:
         connection = os.environ.get("SSH_CONNECTION", "").split()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import typing as t
+from urllib.parse import urlsplit
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import tickets
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
@@ -84,6 +85,15 @@ class RemoteClaim:
         with contextlib.suppress(library().libvirtError):
             if secret is not None:
                 secret.setValue(json.dumps(record).encode("utf-8"), 0)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The URI by which the destination calls its own libvirtd, and the UUID of the secret there. Empty while none is held,
+        and where that URI cannot be told."""
+        parts = urlsplit(self._connection.uri)
+        if self._secret is None or parts.path not in ("/system", "/session"):
+            return ("", "")
+        return (f"{parts.scheme.partition('+')[0]}://{parts.path}", str(self._secret.UUIDString()))
 
     def release(self) -> None:
         """Give the place back; harmless when it is not held."""

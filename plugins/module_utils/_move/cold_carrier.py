@@ -32,6 +32,7 @@ class DiskCarrier:
         self._bandwidth = bandwidth
         self._clock = clock or Clock()
         self._remote: Remote | None = None
+        self._place = ("", "")
 
     def look(self, paths: t.Sequence[str]) -> dict[str, FarFile]:
         """What is at these paths."""
@@ -105,6 +106,10 @@ class DiskCarrier:
         with contextlib.suppress(KvmError):
             self._connected().call("remove_empty", path=path)
 
+    def give_up_at_end(self, uri: str, secret: str) -> None:
+        """Taken along with every connection that is made from now on."""
+        self._place = (uri, secret)
+
     def refresh(self) -> None:
         """Let go of a broken connection, so that the next question makes a new one."""
         if self._remote is not None and self._remote.lost is not None:
@@ -114,11 +119,16 @@ class DiskCarrier:
         """End the other side."""
         remote, self._remote = self._remote, None
         if remote is not None:
+            with contextlib.suppress(KvmError):
+                remote.call("give_up_at_end", uri="", secret="")
             remote.close()
 
     def _connected(self) -> Remote:
         if self._remote is None:
             self._remote = Remote.connect(self._target, self._label)
+            uri, secret = self._place
+            if secret:
+                self._remote.call("give_up_at_end", uri=uri, secret=secret)
         return self._remote
 
     def _look(self, path: str) -> FarFile:

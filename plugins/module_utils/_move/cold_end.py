@@ -45,6 +45,8 @@ def verify(held: Held) -> list[str]:
                 source=to_data(source),
                 destination=to_data(there),
             )
+        if not there.reachable:
+            raise _unproven(held, there)
         wanted = _STATES.get(journal.arrival)
         if wanted is not None and there.state != wanted:
             raise KvmError(

@@ -69,6 +69,9 @@ class Carrier(t.Protocol):
     def adopt(self, old: str, new: str) -> None:
         """Rename a file there; refuses to overwrite."""
 
+    def give_up_at_end(self, uri: str, secret: str) -> None:
+        """Let the other side give back the place of this move when it loses us, whatever becomes of us."""
+
     def refresh(self) -> None:
         """Connect anew where the connection broke."""
 

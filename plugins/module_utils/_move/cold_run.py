@@ -56,6 +56,8 @@ def holding(context: Context) -> t.Iterator[Held]:
     if make is None:
         raise KvmError("METHOD_UNSUITABLE", "There is no way here to copy files to the destination.")
     carrier = t.cast(Carrier, make())
+    if all(context.place):
+        carrier.give_up_at_end(*context.place)
     with contextlib.closing(carrier):
         yield Held(context, t.cast(ColdGateway, context.gateway), carrier)
 

@@ -27,6 +27,10 @@ SOURCE, DESTINATION = "source", "destination"
 class Claim(t.Protocol):
     """A place on the destination."""
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The URI by which the destination calls its own libvirtd, and the UUID of the secret there; empty where not held."""
+
     def take(self) -> bool:
         """Get in line; False where the destination cannot keep a line."""
 
@@ -183,6 +187,8 @@ class Context:
     begun: float = 0.0
     method: str = ""
     carrier: t.Optional[t.Callable[[], t.Any]] = None
+    #: The place that is held on the destination: its libvirtd's URI there, and the UUID of the secret.
+    place: tuple[str, str] = ("", "")
 
     def elapsed(self) -> float:
         """Seconds since the run began."""

@@ -46,6 +46,7 @@ def places(context: Context, uuid: str) -> t.Iterator[t.Callable[[], None]]:
         claim = _destination_claim(context, uuid, held)
         if slot is not None:
             context.give_way = _Ending(context, held, slot, claim).give_way
+        context.place = claim.place if claim is not None else ("", "")
         yield claim.beat if claim is not None else _no_beat
 
 

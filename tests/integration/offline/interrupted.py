@@ -151,25 +151,25 @@ class Trip:
         """The result of the move."""
         return self.running.finish().result("domain_migration")
 
-    def nothing_left(self, *, partial: bool, claim: bool = False) -> None:
-        """The destination is as it was, but for the copy with which the next run goes on, and the ``claim`` of a killed module,
-        which is in libvirtd's memory until a run drops it that may."""
+    def nothing_left(self, *, partial: bool) -> None:
+        """The destination is as it was, but for the copy with which the next run goes on."""
 
         def strange() -> list[str]:
-            return sorted(line for line in picture(self.there) - self.before if not self._resumable(line, claim))
+            return sorted(line for line in picture(self.there) - self.before if not self._resumable(line))
 
         wait_none(f"nothing to be left on {self.destination}", strange)
         assert bool(self.partials()) == partial, self.partials()
 
-    def _resumable(self, line: str, claim: bool) -> bool:
-        if line.startswith("secret "):
-            return claim
+    def _resumable(self, line: str) -> bool:
         return line.startswith("file /var/lib/libvirt/images/") and ".moving-" in line and self.guest.name in line
 
     def no_claim_left(self) -> None:
         """Nobody has a place on the destination."""
-        claims = [line for line in picture(self.there) if line.startswith("secret ")]
-        assert not claims, claims
+
+        def claims() -> list[str]:
+            return [line for line in picture(self.there) if line.startswith("secret ")]
+
+        wait_none("no place to be held", claims)
 
     def no_process_left(self) -> None:
         """No end of a copy runs on, nor is its key, socket or port left, on either host."""

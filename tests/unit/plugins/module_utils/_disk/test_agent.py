@@ -24,11 +24,15 @@ def test_everything_that_is_shipped_finds_what_it_imports() -> None:
     for module in remote.SHIPPED:
         for node in ast.walk(ast.parse(pathlib.Path(str(module.__file__)).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                assert all(alias.name.split(".")[0] in sys.stdlib_module_names for alias in node.names), module
+                assert all(alias.name.split(".", maxsplit=1)[0] in sys.stdlib_module_names for alias in node.names), (
+                    module
+                )
             if isinstance(node, ast.ImportFrom):
                 base = str(node.module)
                 names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-                known = base.split(".")[0] in sys.stdlib_module_names or any(name in shipped for name in names)
+                known = base.split(".", maxsplit=1)[0] in sys.stdlib_module_names or any(
+                    name in shipped for name in names
+                )
                 assert known, f"{module.__name__} imports {base}"
         shipped.add(module.__name__)
 

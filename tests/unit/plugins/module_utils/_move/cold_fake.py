@@ -41,6 +41,7 @@ class ColdFake(FakeGateway):
         self.fail: dict[str, BaseException] = {}
         self.shuts_down = True
         self.lost_in_start = False
+        self.lost_after_start = False
         self.ends_when_asked = False
         self.records: tuple[SnapshotRecord, ...] = ()
         self.named: frozenset[str] = frozenset()
@@ -86,6 +87,8 @@ class ColdFake(FakeGateway):
         other = self.seen[DESTINATION if side == SOURCE else SOURCE]
         assert not other.active, "two running copies"
         self._set(side, state="running", reason="booted")
+        if self.lost_after_start and side == DESTINATION:
+            self.seen[side] = Sighting("b", reachable=False, error="no route")
         if self.lost_in_start and side == DESTINATION:
             self.seen[side] = Sighting("b", reachable=False, error="no route")
             raise KvmError("LIBVIRT_38", "connection lost.")
@@ -155,6 +158,7 @@ class FakeCarrier:
         self.log: list[str] = []
         self.fail: dict[str, BaseException] = {}
         self.free = 1 << 40
+        self.place = ("", "")
         self.during: t.Callable[[Piece], None] = lambda piece: None
         self.seeds = [50 * MIB, 20 * MIB, MIB]
 
@@ -215,6 +219,9 @@ class FakeCarrier:
 
     def remove_folder(self, path: str) -> None:
         self._do("rmdir")
+
+    def give_up_at_end(self, uri: str, secret: str) -> None:
+        self.place = (uri, secret)
 
     def refresh(self) -> None:
         """Nothing to do."""

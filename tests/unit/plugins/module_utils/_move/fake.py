@@ -55,6 +55,8 @@ class FakeClock(Clock):
 
 
 class FakeClaim:
+    place = ("qemu:///system", "11111111-2222-4333-8444-555555555555")
+
     def __init__(self, gateway: FakeGateway) -> None:
         self.gateway = gateway
 

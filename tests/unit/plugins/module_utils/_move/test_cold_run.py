@@ -19,7 +19,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.context import D
 from ansible_collections.virtops.kvm.plugins.module_utils._move.runner import run
 
 from .cold_fake import OFF, ColdFake, FakeCarrier, Killed, cold_context
-from .fake import MIB, RUNNING, U
+from .fake import MIB, RUNNING, FakeClaim, U
 
 AUTOSTARTED = dataclasses.replace(RUNNING, autostart=True)
 
@@ -239,6 +239,25 @@ def test_a_destination_that_goes_silent_in_the_switch_forbids_a_start_at_home(
         run(cold_context(gateway, carrier, tmp_path), "")
     assert again.value.error_code == "OWNERSHIP_UNPROVEN"
     assert not gateway.seen[SOURCE].active
+
+
+def test_a_destination_that_goes_silent_after_the_start_is_not_called_empty(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path
+) -> None:
+    gateway.lost_after_start = True
+    with pytest.raises(KvmError) as caught:
+        run(cold_context(gateway, carrier, tmp_path), "")
+    assert caught.value.error_code == "OWNERSHIP_UNPROVEN"
+    assert "no route" in caught.value.message
+    assert not gateway.seen[SOURCE].active
+    assert gateway.seen[SOURCE].found
+
+
+def test_the_other_side_knows_which_place_to_give_back(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path
+) -> None:
+    run(cold_context(gateway, carrier, tmp_path), "")
+    assert carrier.place == FakeClaim.place
 
 
 def test_a_start_on_the_source_meanwhile_ends_the_move(
