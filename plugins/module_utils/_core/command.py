@@ -21,6 +21,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "blkdiscard": ("util-linux", "util-linux"),
     "blkid": ("util-linux", "util-linux"),
     "blockdev": ("util-linux", "util-linux"),
+    "exportfs": ("nfs-kernel-server", "nfs-utils"),
     "losetup": ("util-linux", "util-linux"),
     "lvs": ("lvm2", "lvm2"),
     "nbdcopy": ("libnbd-bin", "libnbd"),

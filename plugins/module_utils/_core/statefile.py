@@ -24,12 +24,17 @@ def write_json(path: str, data: t.Any, mode: int = 0o600) -> None:
 
 def write_text(path: str, text: str, mode: int = 0o600) -> None:
     """Write ``text`` to ``path`` atomically and durably (temporary name, fsync, rename)."""
+    write_bytes(path, text.encode("utf-8"), mode)
+
+
+def write_bytes(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Write ``data`` to ``path`` atomically and durably (temporary name, fsync, rename)."""
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=folder, prefix=".", suffix=".partial")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(partial, mode)
