@@ -21,6 +21,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import Pai
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.modules import domain_migration
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_domains import DOCUMENT, FakeDomains
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_pools import FakePools, FakeVolumes
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.fake import FakeGateway, context_for
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
 
@@ -196,6 +197,16 @@ CASES = {
         ("read",),
     ),
     "host_cordon": Case({"reason": "maintenance"}, lambda folder: Cordons(), ("read", "now")),
+    "storage_pool": Case(
+        {"name": "images", "type": "dir", "path": "/srv/images", "autostart": True},
+        lambda folder: FakePools(),
+        ("find", "all", "definition", "normalize", "supported", "ground", "server_answer", "close"),
+    ),
+    "storage_volume": Case(
+        {"pool": "default", "name": "disk", "capacity": "1M"},
+        lambda folder: FakeVolumes(),
+        ("pool", "find", "room", "backing_capacity", "check_free", "close"),
+    ),
 }
 
 
@@ -225,7 +236,7 @@ def run(name: str, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *, che
         def gateway(*unused: t.Any) -> Guard:
             return guarded
 
-    if name == "domain":
+    if name in ("domain", "storage_pool", "storage_volume"):
 
         def gateway(*unused: t.Any) -> Guard:
             return guarded
