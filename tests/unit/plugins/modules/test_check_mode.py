@@ -23,6 +23,7 @@ from ansible_collections.virtops.kvm.plugins.modules import domain_migration
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_domains import DOCUMENT, FakeDomains
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_pools import FakePools, FakeVolumes
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.fake import FakeGateway, context_for
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._nfs.fake_server import FakeServer
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
 
 MODULES = pathlib.Path(inspect.getfile(domain_migration)).parent
@@ -195,6 +196,11 @@ CASES = {
         {"plan": to_data(samples.plan(samples.move("a"))), "results": {}, "directory": "/nowhere"},
         lambda folder: NoFiles(),
         ("read",),
+    ),
+    "nfs_export": Case(
+        {"path": "/srv/a", "clients": [{"client": "10.0.0.0/24"}]},
+        lambda folder: FakeServer(),
+        ("names", "documents", "table", "usage", "device", "is_folder", "real", "host"),
     ),
     "host_cordon": Case({"reason": "maintenance"}, lambda folder: Cordons(), ("read", "now")),
     "storage_pool": Case(
