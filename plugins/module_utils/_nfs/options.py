@@ -39,6 +39,7 @@ _ALSO = {"unix": "sys", "none": "null"}
 TRANSPORT = ("none", "tls", "mtls")
 _REEXPORT = ("none", "auto-fsidnum", "predefined-fsidnum")
 NOBODY = 65534
+_UUID = 32
 _VALUED = (
     "anonuid", "anongid", "fsid", "mountpoint", "mp", "refer", "replicas", "sec", "xprtsec", "reexport", "squash_uids", "squash_gids",
 )  # fmt: skip
@@ -111,9 +112,15 @@ class _State:
             elif name in ("mountpoint", "mp"):
                 self.values["mountpoint"] = value
             elif separator and name in _VALUED:
-                self.values[name] = _VALUES[name](name, value)
+                self._value(name, _VALUES[name](name, value))
             else:
                 raise OptionFault(f"{word!r} is no option of an export")
+
+    def _value(self, name: str, value: str) -> None:
+        if name == "fsid" and (len(value) == _UUID) != (len(self.values.get(name, value)) == _UUID):
+            # exportfs keeps both, and a number of its own making.
+            raise OptionFault("fsid= cannot be a number and a UUID")
+        self.values[name] = value
 
     def result(self) -> Effective:
         """The sum."""

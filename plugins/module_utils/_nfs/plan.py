@@ -16,7 +16,7 @@ import zlib
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.clients import Names, key_of
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.options import OptionFault, effective
-from ansible_collections.virtops.kvm.plugins.module_utils._nfs.syntax import Client, Entry, Placed, render
+from ansible_collections.virtops.kvm.plugins.module_utils._nfs.syntax import Entry, Placed, render
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.table import Row, differs
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.wanted import Wanted
 
@@ -85,7 +85,7 @@ def _means(entry: Entry, wish: Wanted) -> bool:
     if [client.name.lower() for client in entry.clients] != [client.name.lower() for client in wish.clients]:
         return False
     try:
-        return [effective(client.defaults, client.options) for client in entry.clients] == list(wish.options)
+        return [effective(*client.lists) for client in entry.clients] == list(wish.options)
     except OptionFault:
         return False
 
@@ -155,8 +155,3 @@ def strays(
     """Other paths in force that no file names: ``exportfs -ra`` withdraws them."""
     named = {real(placed.entry.path) for document in documents for placed in document.placed}
     return tuple(row for row in rows if not ours(row.path) and real(row.path) not in named)
-
-
-def clients_data(clients: t.Sequence[Client]) -> list[dict[str, t.Any]]:
-    """Clients as a user writes them."""
-    return [{"client": client.name, "options": [*client.defaults, *client.options]} for client in clients]

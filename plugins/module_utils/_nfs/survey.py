@@ -52,13 +52,13 @@ def _take(rows: list[Row], server: Looks, path: str, client: str) -> Row | None:
 
 def _said(path: str, client: Client, row: Row | None) -> dict[str, t.Any]:
     try:
-        agrees = row is not None and not differs(effective(client.defaults, client.options), row)
+        agrees = row is not None and not differs(effective(*client.lists), row)
     except OptionFault:
         agrees = False
     return {
         "path": path,
         "client": client.name,
-        "options": [*client.defaults, *client.options],
+        "options": [word for words in client.lists for word in words],
         "in_force": list(row.words) if row is not None else None,
         "agrees": agrees,
     }

@@ -32,11 +32,17 @@ _DIGITS = re.compile(r"\d")
 
 @dataclasses.dataclass(frozen=True)
 class Client:
-    """Who may mount. ``options`` are in parentheses behind the name; ``defaults`` stand before it, after a dash (all so far)."""
+    """Who may mount. ``options`` are in parentheses behind the name; ``defaults`` are the lists before it on its line, each after a
+    dash. exportfs takes in one list after the other, and a sec= reaches to the end of its list."""
 
     name: str
     options: tuple[str, ...] = ()
-    defaults: tuple[str, ...] = ()
+    defaults: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def lists(self) -> tuple[tuple[str, ...], ...]:
+        """All its options as exportfs takes them in."""
+        return (*self.defaults, self.options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +69,14 @@ def parse(data: bytes, name: str) -> tuple[Placed, ...]:
 
 
 def render(entry: Entry) -> bytes:
-    """``entry`` as one line, without the end of the line. The defaults of a client have to begin with those of the one before it."""
+    """``entry`` as one line, without the end of the line. The defaults grow from client to client by no more than one list."""
     words = [_quoted(entry.path)]
-    before: tuple[str, ...] = ()
+    before: tuple[tuple[str, ...], ...] = ()
     for client in entry.clients:
-        if client.defaults[: len(before)] != before:
+        if client.defaults[: len(before)] != before or len(client.defaults) > len(before) + 1:
             raise ValueError(f"the defaults of {client.name} do not continue those before it")
         if client.defaults != before:
-            words.append(_quoted("-" + ",".join(client.defaults[len(before) :])))
+            words.append(_quoted("-" + ",".join(client.defaults[-1])))
         before = client.defaults
         options = f"({','.join(client.options)})" if client.options else ""
         words.append(_quoted(client.name + options))
@@ -117,14 +123,14 @@ class _Reader:
 
     def _clients(self, line: int) -> tuple[Client, ...]:
         clients: list[Client] = []
-        defaults: tuple[str, ...] = ()
+        defaults: tuple[tuple[str, ...], ...] = ()
         while True:
             self._skip(b" \t")
             word = self._word(MAX_CLIENT)
             if word is None:
                 return tuple(clients) or (Client(EVERYONE),)
             if word.startswith("-"):
-                defaults += split_options(word[1:])
+                defaults += (split_options(word[1:]),)
                 self._skip(b" \t")
                 # Defaults with nobody behind them export to everyone.
                 word = self._word(MAX_CLIENT)

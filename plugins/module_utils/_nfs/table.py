@@ -37,7 +37,7 @@ class Row:
 def parse_table(text: str) -> tuple[Row, ...]:
     """The rows of ``text``, in its order."""
     rows: list[Row] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         path, blank, rest = line.partition(" ")
         client, opened, inner = rest.strip().partition("(")
         if not path.startswith("/") or not blank or not opened or not inner.endswith(")"):

@@ -58,7 +58,7 @@ class FakeServer:
         for document in self.documents():
             for placed in document.placed:
                 for client in placed.entry.clients:
-                    options = effective(client.defaults, client.options)
+                    options = effective(*client.lists)
                     key = key_of(client.name, self.names)
                     if not any((row.path, row.client) == (placed.entry.path, key) for row in self.rows):
                         self.rows.append(Row(self.real(placed.entry.path), key, tuple(options.words()), options))

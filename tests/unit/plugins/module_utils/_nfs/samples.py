@@ -20,6 +20,9 @@ PLAIN = (
 )  # fmt: skip
 #: What exportfs treats in a way of its own, mixed with plain letters.
 ODD = ' "\\#\t(),-=@*üß€\u2028\udcff'
+NUMBERS = ("root", "0", "17", "0x1f", "4294967295")
+#: An export has one or the other: exportfs muddles them.
+UUIDS = ("0d86befefe83aa2ec8ca29480455c37c", "BD288933-E73FBEE0-ED395B10-B0223E7C")
 LETTERS = string.ascii_letters + string.digits + "._-"
 
 
@@ -51,7 +54,7 @@ def client_name(chance: random.Random) -> str:
     )
 
 
-def options(chance: random.Random) -> tuple[str, ...]:
+def options(chance: random.Random, fsids: t.Sequence[str] = NUMBERS) -> tuple[str, ...]:
     """Up to eight options, in any order, also against each other."""
     words: list[str] = [chance.choice(PLAIN) for _word in range(chance.randint(0, 6))]
     if chance.random() < 0.4:
@@ -61,10 +64,7 @@ def options(chance: random.Random) -> tuple[str, ...]:
     if chance.random() < 0.3:
         words.insert(chance.randint(0, len(words)), f"anongid={chance.randint(0, 70000)}")
     if chance.random() < 0.3:
-        uuid = "".join(chance.choice("0123456789abcdef") for _digit in range(32))
-        words.insert(
-            chance.randint(0, len(words)), f"fsid={chance.choice(['root', '0', '17', '0x1f', '4294967295', uuid])}"
-        )
+        words.insert(chance.randint(0, len(words)), f"fsid={chance.choice(fsids)}")
     if chance.random() < 0.2:
         words.insert(chance.randint(0, len(words)), chance.choice(["mp", "mountpoint", "mp=/srv", "mountpoint=/srv/a"]))
     for _flavour in range(chance.choice([0, 0, 0, 1, 1, 2])):
@@ -75,12 +75,13 @@ def options(chance: random.Random) -> tuple[str, ...]:
 
 def entry(chance: random.Random) -> Entry:
     """One export. Defaults grow along the line, as they do in the file."""
-    defaults: tuple[str, ...] = ()
+    defaults: tuple[tuple[str, ...], ...] = ()
+    fsids = chance.choice([NUMBERS, UUIDS])
     clients = []
     for name in dict.fromkeys(client_name(chance) for _client in range(chance.randint(1, 5))):
         if chance.random() < 0.2:
-            defaults += options(chance)
-        clients.append(Client(name, options(chance), defaults))
+            defaults += (options(chance, fsids),)
+        clients.append(Client(name, options(chance, fsids), defaults))
     return Entry(path(chance), tuple(clients))
 
 

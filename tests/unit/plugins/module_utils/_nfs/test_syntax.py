@@ -60,16 +60,16 @@ def test_each_entry_knows_its_bytes_and_its_line() -> None:
                 Entry(
                     "/a",
                     (
-                        Client("h", (), ("sync", "rw")),
-                        Client("@g", (), ("sync", "rw")),
-                        Client("2001:db8::/64", ("rw",), ("sync", "rw", "ro")),
+                        Client("h", (), (("sync", "rw"),)),
+                        Client("@g", (), (("sync", "rw"),)),
+                        Client("2001:db8::/64", ("rw",), (("sync", "rw"), ("ro",))),
                     ),
                 )
             ],
         ),
         # Defaults with nobody behind them.
-        (b"/a -rw", [Entry("/a", (Client("*", (), ("rw",)),))]),
-        (b"/a h -rw\n/b", [Entry("/a", (Client("h"), Client("*", (), ("rw",)))), Entry("/b", (Client("*"),))]),
+        (b"/a -rw", [Entry("/a", (Client("*", (), (("rw",),)),))]),
+        (b"/a h -rw\n/b", [Entry("/a", (Client("h"), Client("*", (), (("rw",),)))), Entry("/b", (Client("*"),))]),
         (b"/a h(ro,) i()", [Entry("/a", (Client("h", ("ro",)), Client("i")))]),
         (
             b"/a h(squash_uids=0-15,20,rw,anonuid=-2)",
@@ -108,4 +108,4 @@ def test_a_backslash_before_digits_survives() -> None:
 
 def test_defaults_that_do_not_grow_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="do not continue"):
-        render(Entry("/a", (Client("h", (), ("rw",)), Client("i", (), ("ro",)))))
+        render(Entry("/a", (Client("h", (), (("rw",),)), Client("i", (), (("ro",),)))))
