@@ -15,8 +15,9 @@ description:
     C(/etc/exports) or in any other file of exports(5) is adopted. It stays in its file and is changed there, in place.
   - Decides by what the options mean together and not by their words, and by what is in force (C(exportfs -s)). So an export that was
     withdrawn or changed by hand is a change, and a second run is none.
-  - Path, clients and options are checked before anything is written. What is written is applied by C(exportfs -ra) and then compared with
-    what is in force. Where exportfs took it otherwise, the files are put back. The service is never restarted.
+  - Path, clients and options are checked before anything is written, also by the host's own exportfs, which is shown the entry in a mount
+    namespace of its own. What is written is applied by C(exportfs -ra) and then compared with what is in force. Where exportfs took it
+    otherwise, the files are put back. The service is never restarted.
   - Clients that use the export are not cut off, unless O(cut_off_clients) says so.
 extends_documentation_fragment:
   - virtops.kvm._attributes

@@ -29,6 +29,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "qemu-nbd": ("qemu-utils", "qemu-img"),
     "python3": ("python3", "python3"),
     "setpriv": ("util-linux", "util-linux"),
+    "unshare": ("util-linux", "util-linux"),
     "ssh": ("openssh-client", "openssh-clients"),
     "zstd": ("zstd", "zstd"),
 }

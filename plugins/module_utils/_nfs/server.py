@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import stat
+import tempfile
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import command
@@ -18,10 +19,12 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._core.statefile import remove, write_bytes
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.holders import Usage, read_usage
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.plan import FOLDER, MAIN, Document, Edit
-from ansible_collections.virtops.kvm.plugins.module_utils._nfs.syntax import parse
+from ansible_collections.virtops.kvm.plugins.module_utils._nfs.syntax import Entry, parse, render
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.table import Row, parse_table
 
 _SECONDS = 120.0
+#: The mount is seen by this shell and what it becomes alone.
+_TRIAL = 'mount --bind "$1" /var/lib/nfs && exec exportfs -s'
 
 
 class Resolver:
@@ -85,6 +88,14 @@ class Server:
             ).stdout
         )
 
+    def trial(self, entry: Entry) -> tuple[str, tuple[Row, ...]]:
+        """What this host's exportfs makes of ``entry`` when it is only shown it: in a world of its own it finds it in its table. Gives
+        what it says and what it prints; nothing where no such world can be had."""
+        with tempfile.TemporaryDirectory(prefix="virtops-exports-") as folder:
+            write_bytes(os.path.join(folder, "etab"), render(entry) + b"\n")
+            done = command.run(["unshare", "--mount", "--", "sh", "-c", _TRIAL, "sh", folder], timeout=_SECONDS)
+        return (_complaints(done.stderr), parse_table(done.stdout)) if done.status == 0 else ("", ())
+
     def usage(self) -> Usage:
         """Who uses the server."""
         return read_usage()
@@ -147,9 +158,12 @@ class Server:
     def _export(self) -> str:
         """Take in the files; gives what exportfs said. Its status tells of any entry of any file, so it decides nothing."""
         done = command.run(["exportfs", "-ra"], timeout=_SECONDS)
-        return " ".join(line for line in done.stderr.splitlines() if line.strip() and "to avoid warning" not in line)[
-            -1000:
-        ]
+        return _complaints(done.stderr)
+
+
+def _complaints(text: str) -> str:
+    said = " ".join(line for line in text.splitlines() if line.strip() and "to avoid warning" not in line)
+    return said[-1000:]
 
 
 def _version(name: str) -> list[tuple[int, str]]:

@@ -138,7 +138,7 @@ class _Reader:
                     return (*clients, Client(EVERYONE, (), defaults))
             clients.append(self._client(word, defaults, line))
 
-    def _client(self, word: str, defaults: tuple[str, ...], line: int) -> Client:
+    def _client(self, word: str, defaults: tuple[tuple[str, ...], ...], line: int) -> Client:
         name, opened, rest = word.partition("(")
         if opened and rest.find(")") != len(rest) - 1:
             raise self._damaged(line, f"the options of {word!r} do not end where the word ends")

@@ -24,6 +24,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._nfs.plan import (
     strays,
     table_changes,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._nfs.syntax import Entry
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.table import Row
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.wanted import Wanted, warnings_of
 
@@ -40,6 +41,9 @@ class Looks(t.Protocol):
 
     def table(self) -> tuple[Row, ...]:
         """What is in force."""
+
+    def trial(self, entry: Entry) -> tuple[str, tuple[Row, ...]]:
+        """What exportfs says of an entry, and makes of it."""
 
     def usage(self) -> Usage:
         """Who uses it."""
@@ -78,6 +82,8 @@ def decide(server: Looks, path: str, wish: Wanted | None, *, cut_off: bool, chec
     in_force = table_changes(rows, path, wish, ours, server.names)
     changes = (*(edit.change for edit in to_write), *in_force)
     using: tuple[Holder, ...] = ()
+    if to_write and wish is not None:
+        _try(server, path, wish, ours)
     if changes:
         usage = server.usage()
         using = holders(path, server.device(path), losers(rows, wish, ours, server.names), usage, server.names)
@@ -108,6 +114,20 @@ def _folder(server: Looks, path: str, wish: Wanted | None, check_mode: bool) -> 
         f"{path} cannot be exported by {server.host()}: it {why}. Make the folder first.",
         path=path,
     )
+
+
+def _try(server: Looks, path: str, wish: Wanted, ours: t.Callable[[str], bool]) -> None:
+    """Show it to exportfs, which may be older than an option, before anything is written."""
+    said, rows = server.trial(wish.entry)
+    left = table_changes(rows, path, wish, ours, server.names)
+    if said and left:
+        raise KvmError(
+            "EXPORT_REJECTED",
+            f"{path} cannot be exported so by {server.host()}: {said}. Leave out what this version of exportfs does not know; "
+            "nothing was changed.",
+            exportfs=said,
+            missing=[change.object for change in left],
+        )
 
 
 def _in_use(host: str, path: str, using: t.Sequence[Holder]) -> KvmError:

@@ -200,7 +200,7 @@ CASES = {
     "nfs_export": Case(
         {"path": "/srv/a", "clients": [{"client": "10.0.0.0/24"}]},
         lambda folder: FakeServer(),
-        ("names", "documents", "table", "usage", "device", "is_folder", "real", "host"),
+        ("names", "documents", "table", "trial", "usage", "device", "is_folder", "real", "host"),
     ),
     "host_cordon": Case({"reason": "maintenance"}, lambda folder: Cordons(), ("read", "now")),
     "storage_pool": Case(

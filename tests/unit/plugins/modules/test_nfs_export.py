@@ -246,3 +246,11 @@ def test_the_survey_puts_files_and_table_side_by_side() -> None:
     assert found["sessions"] == [{"address": "10.0.0.11", "name": "Linux NFSv4.2 kvm1", "open_files": 1}]
     only = nfs_export_info.run({"paths": ["/srv/b"]}, True, t.cast("t.Any", server)).values
     assert [one["path"] for one in only["exports"]] == ["/srv/b"]
+
+
+def test_what_this_exportfs_does_not_know_is_not_written() -> None:
+    server = FakeServer()
+    server.complaint = 'unknown keyword "sign_fh"'
+    with pytest.raises(KvmError, match="unknown keyword") as caught:
+        run(server, options=["rw", "sign_fh"], check_mode=True)
+    assert (caught.value.error_code, server.files) == ("EXPORT_REJECTED", {})

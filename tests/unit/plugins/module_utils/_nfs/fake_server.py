@@ -12,7 +12,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._nfs.clients import ke
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.holders import Usage
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.options import effective
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.plan import Document, Edit
-from ansible_collections.virtops.kvm.plugins.module_utils._nfs.syntax import parse
+from ansible_collections.virtops.kvm.plugins.module_utils._nfs.syntax import Entry, parse
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.table import Row
 
 
@@ -48,6 +48,7 @@ class FakeServer:
         self.used = usage or Usage()
         self.folders = {"/srv/a", "/srv/b", "/srv/a b"}
         self.links: dict[str, str] = {}
+        self.complaint = ""
         self.wrong: list[str] = []
         self.rows: list[Row] = []
         self.export()
@@ -68,6 +69,9 @@ class FakeServer:
 
     def table(self) -> tuple[Row, ...]:
         return tuple(self.rows)
+
+    def trial(self, entry: Entry) -> tuple[str, tuple[Row, ...]]:
+        return self.complaint, ()
 
     def usage(self) -> Usage:
         return self.used
