@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
 from urllib.parse import urlsplit
 
@@ -222,6 +223,10 @@ class MoveGateway(StoppedCalls):
             for pool in self._source.handle.listAllStoragePools(lib.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
                 if f"<path>{folder}</path>" in pool.XMLDesc(0):
                     pool.refresh(0)
+
+    def sees(self, path: str) -> bool:
+        """Whether something is at ``path`` on this host."""
+        return os.path.lexists(path)
 
     # -- the destination ---------------------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_shared impo
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, Context, Survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import MOVED, Report, report_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import diff_of_documents
+from ansible_collections.virtops.kvm.plugins.module_utils._move.shared_proof import prove_shared
 
 _BEAT_SECONDS = 5.0
 #: What a mistake of ours, or a library that is not as we know it, raises: no reason to leave a guest shut off.
@@ -95,6 +96,7 @@ def move(context: Context, survey: Survey, before: Journal | None, beat: t.Calla
             before = dataclasses.replace(before, pieces=(), folders=(), defined=False)
         try:
             ready = prepare(held, survey, before)
+            prove_shared(context, survey)
         except KvmError as error:
             if early and before is not None and before.stopped:
                 raise cold_end.failed(held, error) from error

@@ -105,6 +105,9 @@ class Gateway(t.Protocol):
     def claim(self, uuid: str, clock: Clock) -> Claim:
         """A place among the moves to the destination."""
 
+    def sees(self, path: str) -> bool:
+        """Whether the source has something at that path."""
+
     def find_image(self, path: str) -> t.Any:
         """The image of a path on the destination, or None."""
 

@@ -36,6 +36,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import (
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import MovePlan, diff_of_plan, make_plan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter, from_stats
 from ansible_collections.virtops.kvm.plugins.module_utils._move.settle import failed, settle, still_aborting
+from ansible_collections.virtops.kvm.plugins.module_utils._move.shared_proof import prove_shared
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._move.transfer import Ended
 from ansible_collections.virtops.kvm.plugins.module_utils._move.undo import undo
@@ -283,6 +284,7 @@ class _Run:
             return cold_run.move(context, survey, before, beat)
         with context.stage("claim"):
             plan = self._plan(source, survey)
+            prove_shared(context, survey)
         return self._drive(plan, survey.findings, survey.choice.reason, beat)
 
     def _clear_old_attempt(self) -> None:

@@ -97,6 +97,7 @@ class FakeGateway:
         self.arrived_xml = DEFINITION
         self.lost_checkpoints = False
         self.full = False
+        self.shares = True
 
     def arrive(self) -> None:
         self.seen = {SOURCE: Sighting("a"), DESTINATION: ARRIVED}
@@ -163,6 +164,9 @@ class FakeGateway:
 
     def claim(self, uuid: str, clock: Clock) -> FakeClaim:
         return FakeClaim(self)
+
+    def sees(self, path: str) -> bool:
+        return path in self.images and self.shares
 
     def find_image(self, path: str) -> t.Any:
         return self.images.get(path)

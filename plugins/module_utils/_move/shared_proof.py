@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""Proof by a file that storage is shared: what the destination makes there, the source has to see.
+
+Names of storage can agree where the storage does not: two servers with one address, a mount that is stale, a folder that was
+declared as shared and is not. The destination writes and the source looks, for a name that was never looked up is asked of the
+server, while a listing may come from a cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import typing as t
+import uuid as uuid_room
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wait_until
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError, TimeoutExpired
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Survey
+
+PREFIX = "virtops-kvm-probe-"
+#: A file system that is shared shows a new name at once, or nearly.
+_PATIENCE = 10.0
+
+
+def stays(disk: Disk, copied: t.Container[str]) -> bool:
+    """Whether the move relies on both hosts having the very image of ``disk``. What one host has alone, the preflight refuses."""
+    media = disk.readonly or disk.empty or disk.device in ("cdrom", "floppy")
+    return not media and disk.type == "file" and disk.target not in copied and disk.shared is not False
+
+
+def prove_shared(context: Context, survey: Survey) -> None:
+    """Prove it for the folder of every disk that is not copied. Raises STORAGE_NOT_SHARED.
+
+    Where the destination may not write there, nothing is proven, and a warning says so.
+    """
+    folders: dict[tuple[str, str], Disk] = {}
+    for disk in survey.domain.disks:
+        if disk.source and stays(disk, survey.choice.copied):
+            there = context.mapping.disk(disk.target, disk.source)
+            folders.setdefault((posixpath.dirname(disk.source), posixpath.dirname(there)), disk)
+    for (here, there), disk in folders.items():
+        _prove(context, disk, here, there)
+
+
+def _prove(context: Context, disk: Disk, here: str, there: str) -> None:
+    gateway, name = context.gateway, PREFIX + uuid_room.uuid4().hex
+    path = posixpath.join(there, name)
+    try:
+        new_folder = gateway.create_image(path, "raw", 0)
+    except KvmError as error:
+        context.warnings.append(
+            f"That {there} is shared was not proven by a file, because {gateway.destination_host} cannot make one there: {error.message}"
+        )
+        return
+    try:
+        seen = not new_folder and _seen(context, posixpath.join(here, name))
+    finally:
+        with contextlib.suppress(KvmError):
+            gateway.remove_image(path)
+            if new_folder:
+                gateway.remove_folder(there)
+    if not seen:
+        raise KvmError(
+            "STORAGE_NOT_SHARED",
+            f"Cannot move domain '{context.name}' from {gateway.source_host} to {gateway.destination_host}: disk {disk.target} "
+            f"({disk.source}) would not be copied, yet a file that {gateway.destination_host} made in {there} is not seen in {here} on "
+            f"{gateway.source_host}, so the two have different storage there. Mount the same storage on both, or let the disk be copied.",
+            disk=disk.target,
+            path=disk.source,
+            folder=there,
+            probe=name,
+        )
+
+
+def _seen(context: Context, path: str) -> bool:
+    def look() -> bool:
+        return context.gateway.sees(path)
+
+    try:
+        wait_until(context.clock, look, bool, what="the file to be seen", timeout=_PATIENCE)
+    except TimeoutExpired:
+        return False
+    return True

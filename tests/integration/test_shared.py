@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests whose disks lie on shared storage: nothing is copied, and that the storage is shared is proven before anything moves."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from tests.integration.moves import arrived, move, still_here
+
+if t.TYPE_CHECKING:
+    from tests.lab import Lab
+    from tests.lab.host import Host
+
+SHARED = "/srv/shared"
+ISO = f"{SHARED}/tools.iso"
+DRIVE = f"<disk type='file' device='cdrom'><source file='{ISO}'/><target dev='sda' bus='sata'/><readonly/></disk>"
+
+
+def files(host: Host) -> list[str]:
+    """What lies on the shared storage, as the host sees it."""
+    return sorted(host.run(["find", SHARED, "-type", "f"]).stdout.splitlines())
+
+
+@pytest.fixture
+def elsewhere(lab: Lab, hosts: list[str]) -> t.Iterator[Host]:
+    """The second host, with other storage at the path of the shared one."""
+    host = lab.host(hosts[1])
+    host.run(["mount", "-t", "tmpfs", "elsewhere", SHARED])
+    try:
+        yield host
+    finally:
+        host.run(["umount", SHARED])
+
+
+def test_a_guest_with_a_medium_goes_and_comes_back_on_shared_storage(lab: Lab, hosts: list[str]) -> None:
+    source, destination = hosts[:2]
+    lab.host(source).write(ISO, "tools")
+    guest = lab.create_guest(source, "shared", extra_devices=DRIVE, machine="q35", fill_mib=16)
+    before = files(lab.host(source))
+    with lab.watch([guest]) as watcher:
+        for here, there in ((source, destination), (destination, source)):
+            announced = move(lab, guest, here, there, "--check", method="live_shared")
+            done = move(lab, guest, here, there, method="live_shared")
+            assert not done.get("failed"), done["msg"]
+            assert announced["changes"] == done["changes"]
+            assert done["method"] == "live_shared"
+            assert done["move"]["disk_bytes"] == 0
+            arrived(guest, there)
+            assert files(lab.host(there)) == before
+        seen = watcher.fresh()["guests"][guest.name]
+    assert not seen["two_copies"], seen["evidence"]
+    assert lab.verify(guest, source, seen["acknowledged"]).clean
+
+
+def test_a_guest_that_is_off_moves_its_definition_only(lab: Lab, hosts: list[str]) -> None:
+    source, destination = hosts[:2]
+    guest = lab.create_guest(source, "shared", start="shutoff")
+    (image,) = files(lab.host(source))
+    before = lab.host(source).run(["stat", "-c", "%i %s %Y", image]).stdout
+    done = move(lab, guest, source, destination, method="offline")
+    assert not done.get("failed"), done["msg"]
+    assert guest.where() == {destination: "shut off"}
+    assert done["files"] == []
+    assert done["move"]["sent_bytes"] == 0
+    assert files(lab.host(destination)) == [image]
+    assert lab.host(destination).run(["stat", "-c", "%i %s %Y", image]).stdout == before
+    guest.start()
+    guest.wait_beating()
+
+
+@pytest.mark.parametrize("method", ["live_shared", "offline"])
+def test_other_storage_at_the_same_path_is_caught(lab: Lab, hosts: list[str], elsewhere: Host, method: str) -> None:
+    source, destination = hosts[:2]
+    guest = lab.create_guest(source, "shared", start="running" if method == "live_shared" else "shutoff")
+    accepted = {"accept": ["SHARED_UNPROVEN"], "may_stop": True}
+    failed = move(lab, guest, source, destination, method=method, **accepted)
+    assert failed["failed"]
+    assert failed["error_code"] == "STORAGE_NOT_SHARED", failed["msg"]
+    assert SHARED in failed["msg"]
+    assert guest.where() == {source: "running" if method == "live_shared" else "shut off"}
+    assert files(elsewhere) == []
+    if method == "live_shared":
+        still_here(guest, source)
+
+
+def test_a_medium_that_is_missing_there_is_told_before_anything_moves(lab: Lab, hosts: list[str]) -> None:
+    source, destination = hosts[:2]
+    local = "/var/lib/libvirt/images/tools.iso"
+    lab.host(source).write(local, "tools")
+    guest = lab.create_guest(source, "shared", extra_devices=DRIVE.replace(ISO, local), machine="q35")
+    failed = move(lab, guest, source, destination, method="live_shared")
+    assert failed["error_code"] == "MEDIA_MISSING", failed["msg"]
+    assert local in failed["msg"]
+    still_here(guest, source)
+    lab.host(destination).write(local, "tools")
+    done = move(lab, guest, source, destination, method="live_shared")
+    assert not done.get("failed"), done["msg"]
+    arrived(guest, destination)
