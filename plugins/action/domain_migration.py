@@ -21,9 +21,11 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.statefile import FileLock
-from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Progress
+from ansible_collections.virtops.kvm.plugins.module_utils._model.service import Service, ServiceSeen
 from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import line
+from ansible_collections.virtops.kvm.plugins.module_utils._move.service_probe import ServiceProbe
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
 
 display = Display()
@@ -65,8 +67,19 @@ class ActionModule(ActionBase):
         """Run it to its end and give the module's own result."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
+        try:
+            service = Service.from_user(arguments["service"]) if arguments.get("service") else None
+        except InputError as error:
+            return {"failed": True, "msg": error.message, "error_code": error.error_code, "details": error.details}
         if self._task.check_mode:
-            return t.cast(Result, self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+            checked = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+            return _with_service(checked, ServiceProbe(service).once() if service else None)
+        probe = ServiceProbe(service) if service else None
+        if probe is not None:
+            probe.start()
+        return _with_service(self._move(arguments, task_vars), probe.finish() if probe else None)
+
+    def _move(self, arguments: Result, task_vars: dict[str, t.Any] | None) -> Result:
         progress_id = str(arguments.get("progress_id") or uuid.uuid4().hex)
         try:
             check_progress_id(progress_id)
@@ -250,6 +263,14 @@ class _Watch:
         if self._told_at is None or now - self._told_at >= self._interval:
             self._told_at = now
             _say(line(progress))
+
+
+def _with_service(result: Result, seen: ServiceSeen | None) -> Result:
+    """The module's result with what the controller saw of the guest's service."""
+    if seen is None:
+        return result
+    warnings = [*result.get("warnings", ()), *filter(None, [seen.warning])]
+    return {**result, "service": to_data(seen), **({"warnings": warnings} if warnings else {})}
 
 
 def _interval(arguments: Result) -> float:

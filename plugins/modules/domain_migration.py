@@ -213,6 +213,35 @@ options:
     description: Seconds between two lines of progress; V(0) for none.
     type: float
     default: 5
+  service:
+    description:
+      - A service of the guest that the controller asks again and again from before the move until after it. RV(service) then tells for
+        how long it did not answer. In check mode it is asked once.
+      - With C(async), and where the module is not started by its action plugin, nobody asks.
+    type: dict
+    suboptions:
+      type:
+        description: Whether to ping an address, connect to a port by TCP, or get a page, which counts with any status below 500.
+        type: str
+        choices: [ping, tcp, http]
+        required: true
+      address:
+        description: The name or address, for V(ping) and V(tcp).
+        type: str
+      port:
+        description: The port, for V(tcp).
+        type: int
+      url:
+        description: The page, for V(http).
+        type: str
+      interval:
+        description: Seconds between two questions.
+        type: float
+        default: 0.1
+      timeout:
+        description: Seconds that each may take.
+        type: float
+        default: 2
 requirements:
   - libvirt-python (C(python3-libvirt)) and lxml (C(python3-lxml)) on the source
   - for stopped domains libnbd's Python binding (C(python3-libnbd)) on the source, qemu-nbd and qemu-img on both hosts, and root by ssh
@@ -223,6 +252,16 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Move a web server, and see for how long nobody could reach it
+  virtops.kvm.domain_migration:
+    name: web01
+    destination: qemu+ssh://root@kvm2.example.com/system
+    method: live_shared
+    service:
+      type: http
+      url: http://web01.example.com/health
+  delegate_to: kvm1
+
 - name: Ensure that web01 runs on kvm2
   virtops.kvm.domain_migration:
     name: web01
@@ -311,6 +350,31 @@ files:
     free:
       description: What was free on the destination where it goes; null for a device.
       type: int
+service:
+  description: What the controller saw of the service that O(service) names.
+  returned: when O(service) is given
+  type: dict
+  contains:
+    service:
+      description: The service.
+      type: str
+      sample: tcp 192.0.2.7:80
+    asked:
+      description: How often it was asked.
+      type: int
+    answered:
+      description: How often it answered.
+      type: int
+    pause_ms:
+      description: The longest time between two answers in milliseconds; null where there were not two.
+      type: int
+      sample: 240
+    interval_ms:
+      description: The time between two questions; the pause is too long by that at most.
+      type: int
+    back:
+      description: Whether it answered after the move.
+      type: bool
 move:
   description: What the move was. Sizes are bytes, durations seconds where the name does not say otherwise.
   returned: success
@@ -411,6 +475,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clo
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import MoveGateway, host_of
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.service import (
+    DEFAULT_INTERVAL,
+    DEFAULT_TIMEOUT,
+    KINDS,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Carrier
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
@@ -428,6 +497,18 @@ from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Ma
 
 Params = dict[str, t.Any]
 GatewayMaker = t.Callable[[str, t.Optional[str], t.Optional[str]], MoveGateway]
+
+
+def service_spec() -> dict[str, t.Any]:
+    """What describes a service of the guest."""
+    return {
+        "type": {"type": "str", "choices": list(KINDS), "required": True},
+        "address": {"type": "str"},
+        "port": {"type": "int"},
+        "url": {"type": "str"},
+        "interval": {"type": "float", "default": DEFAULT_INTERVAL},
+        "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
+    }
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -466,6 +547,7 @@ def argument_spec() -> dict[str, t.Any]:
         "transfer_host": {"type": "str"},
         "progress_id": {"type": "str"},
         "progress_interval": {"type": "float", "default": 5},
+        "service": {"type": "dict", "options": service_spec()},
     }
 
 

@@ -27,6 +27,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "nbdcopy": ("libnbd-bin", "libnbd"),
     "qemu-img": ("qemu-utils", "qemu-img"),
     "qemu-nbd": ("qemu-utils", "qemu-img"),
+    "ping": ("iputils-ping", "iputils"),
     "python3": ("python3", "python3"),
     "setpriv": ("util-linux", "util-linux"),
     "unshare": ("util-linux", "util-linux"),

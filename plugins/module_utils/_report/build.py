@@ -21,6 +21,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
     PlannedMove,
     Staying,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._model.service import ServiceSeen
 
 REPORT_VERSION = 1
 
@@ -59,7 +60,8 @@ class MovedFile:
 class Outcome:
     """What became of one planned move. Seconds and bytes are measured, None or 0 where nothing was.
 
-    ``stopped_seconds`` is for how long a guest that ran did not run; ``runs`` tells whether it ran at all.
+    ``stopped_seconds`` is for how long a guest that ran did not run; ``runs`` tells whether it ran at all. ``service`` is what the
+    controller saw of the guest's service.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Outcome:
     stopped_seconds: t.Optional[float] = None
     proven: int = 0
     files: tuple[MovedFile, ...] = ()
+    service: t.Optional[ServiceSeen] = None
 
     @property
     def arrived(self) -> bool:
@@ -210,6 +213,8 @@ def _outcome(move: PlannedMove, result: t.Mapping[str, t.Any], started: bool) ->
     measured = from_data(MoveResult, result["move"]) if result.get("move") else None
     state, message = _state(result, started)
     details = result.get("details") or {}
+    seen = from_data(ServiceSeen, result["service"]) if result.get("service") else None
+    noticed = (seen.warning,) if seen is not None and seen.warning else ()
     return Outcome(
         id=move.id,
         order=move.order,
@@ -229,12 +234,13 @@ def _outcome(move: PlannedMove, result: t.Mapping[str, t.Any], started: bool) ->
         memory_bytes=measured.memory_bytes if measured else 0,
         stages=dict(measured.stages) if measured else {},
         source_disks_kept=measured.source_disks_kept if measured else (),
-        warnings=_unique((*move.warnings, *(measured.warnings if measured else ()))),
+        warnings=_unique((*move.warnings, *(measured.warnings if measured else ()), *noticed)),
         findings=tuple(from_data(Finding, finding) for finding in _findings(result, details)),
         runs=move.runs,
         stopped_seconds=measured.stopped_seconds if measured and move.runs else None,
         proven=len(measured.proofs) if measured else 0,
         files=tuple(_file(entry) for entry in result.get("files") or []),
+        service=seen,
     )
 
 

@@ -108,6 +108,7 @@ def _notes(report: Report) -> list[str]:
             named = f" ({code(outcome.error_code)})" if outcome.error_code else ""
             out.append(f"- **{name}** {words.STATE_WORDS[outcome.state]}{named}: {escape(outcome.message)}")
         out += [f"- {name}: warning: {escape(warning)}" for warning in outcome.warnings]
+        out += [f"- {name}: {escape(line)}" for line in words.service(outcome)]
         out += [
             f"- {name}: {escape(finding.severity)} {code(finding.code)}: {escape(finding.message)} {escape(finding.remedy)}".rstrip()
             for finding in outcome.findings

@@ -239,6 +239,5 @@ def _footer(report: Report) -> str:
     kept = sum(len(outcome.source_disks_kept) for outcome in report.outcomes if outcome.state in ARRIVED)
     disks = f"{words.count(kept, 'old disk image')} kept on the source. " if kept else ""
     printed = f"Plan fingerprint <code>{text(report.fingerprint)}</code>." if report.fingerprint else ""
-    return (
-        f"<footer><p>{text(disks)}The pause is what QEMU measured while the guest stood still. {printed}</p></footer>"
-    )
+    seen = [f"{outcome.domain}: {line}. " for outcome in report.outcomes for line in words.service(outcome)]
+    return f"<footer><p>{text(disks)}The pause is what QEMU measured while the guest stood still. {text(''.join(seen))}{printed}</p></footer>"

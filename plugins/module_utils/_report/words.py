@@ -61,10 +61,24 @@ def pause(milliseconds: int | None) -> str:
 
 
 def standstill(outcome: Outcome) -> str:
-    """For how long a guest stood still: a live one paused, others were stopped; '-' for what was shut off anyway."""
+    """For how long a guest stood still: a live one paused, others were stopped; '-' for what was shut off anyway. And for how long
+    its service did not answer, where that was asked."""
+    still = pause(outcome.downtime_ms)
     if outcome.stopped_seconds is not None:
-        return f"stopped {duration(outcome.stopped_seconds)}"
-    return pause(outcome.downtime_ms)
+        still = f"stopped {duration(outcome.stopped_seconds)}"
+    seen = outcome.service
+    return still if seen is None or seen.pause_ms is None else f"{still}, service {pause(seen.pause_ms)}"
+
+
+def service(outcome: Outcome) -> list[str]:
+    """What was seen of the guest's service, as a sentence; none where nobody asked."""
+    seen = outcome.service
+    if seen is None or seen.pause_ms is None:
+        return []
+    return [
+        f"the service {seen.service} did not answer the controller for {pause(seen.pause_ms)} at the longest "
+        f"(asked every {seen.interval_ms} ms, {seen.answered} of {seen.asked} answers)"
+    ]
 
 
 def longest_standstill(numbers: Summary) -> str:

@@ -144,3 +144,15 @@ def test_the_page_shows_for_how_long_a_guest_was_stopped() -> None:
     assert re.search(r'class="b-off" x="[0-9.]+%" width="[0-9.]+%"', text)
     assert Outline(text).open == []
     assert "stopped 4.0 s" in markdown.render(built)
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_every_rendering_tells_for_how_long_a_service_was_silent(back: bool) -> None:
+    seen = {"service": "tcp web<1>:80", "asked": 90, "answered": 84, "pause_ms": 2400, "interval_ms": 100, "back": back}
+    result = samples.moved("a", service=seen)
+    built = build.build(samples.plan(samples.move("a")), {"a": result}, None, name="run")
+    for text in (markdown.render(built), page.render(built)):
+        assert "service 2.4 s" in text
+        assert "84 of 90 answers" in text
+        assert "web<1>" not in text
+        assert ("has not since" in text) is not back
