@@ -59,8 +59,8 @@ options:
     default: []
   mapping:
     description:
-      - What differs on the destination, with the keys C(disks), C(paths), C(networks), C(bridges) and C(graphics_listen),
-        as in M(virtops.kvm.domain_migration).
+      - What differs on the destination, with the keys V(disks), V(paths), V(pools), V(networks), V(bridges), V(graphics_listen),
+        V(emulator) and V(nvram), as in M(virtops.kvm.domain_migration).
     type: dict
     default: {}
   tls:
