@@ -58,7 +58,7 @@ options:
     description:
       - How domains move. What is shut off moves by V(offline) in any case. V(auto) moves running domains live.
     type: str
-    choices: [auto, offline, suspended, seeded]
+    choices: [auto, live_shared, live_block, offline, suspended, seeded]
     default: offline
   may_stop:
     description: Whether running domains may be shut down, or suspended to disk, for their move.
@@ -136,7 +136,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import In
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import MIB
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import check_accept
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import LIVE_METHODS, STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.listed import find, plan_listed
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
@@ -157,7 +157,7 @@ def argument_spec() -> dict[str, t.Any]:
         "domains": {"type": "list", "elements": "str", "default": []},
         "select": {"type": "str"},
         "destination": {"type": "str", "required": True},
-        "method": {"type": "str", "choices": ["auto", *STOPPED_METHODS], "default": "offline"},
+        "method": {"type": "str", "choices": ["auto", *LIVE_METHODS, *STOPPED_METHODS], "default": "offline"},
         "may_stop": {"type": "bool", "default": False},
         "mapping": {"type": "dict", "default": {}},
         "link_rate": {"type": "float", "default": 110.0},

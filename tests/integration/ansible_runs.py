@@ -99,15 +99,17 @@ def start_playbook(
     playbook: str | os.PathLike[str] | list[dict[str, t.Any]],
     *arguments: str,
     extra_vars: dict[str, t.Any] | None = None,
+    prefix: t.Sequence[str] = (),
 ) -> Started:
-    """Start ansible-playbook; ``playbook`` is a path, an FQCN, or plays as data. Further words go to the command line."""
+    """Start ansible-playbook; ``playbook`` is a path, an FQCN, or plays as data. Further words go to the command line, and
+    ``prefix`` goes before it, such as nsenter into the network of the lab."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="virtops-run-"))
     record, output = folder / "records.jsonl", folder / "output.txt"
     if isinstance(playbook, list):
         path = folder / "play.yml"
         path.write_text(json.dumps(playbook), encoding="utf-8")
         playbook = path
-    words = ["ansible-playbook", "-i", str(inventory), str(playbook), *arguments]
+    words = [*prefix, "ansible-playbook", "-i", str(inventory), str(playbook), *arguments]
     if extra_vars:
         words += ["-e", json.dumps(extra_vars)]
     with open(output, "wb") as stream:
@@ -130,9 +132,10 @@ def run_playbook(
     *arguments: str,
     extra_vars: dict[str, t.Any] | None = None,
     timeout: float = 900,
+    prefix: t.Sequence[str] = (),
 ) -> Run:
     """Run ansible-playbook to its end."""
-    return start_playbook(inventory, playbook, *arguments, extra_vars=extra_vars).finish(timeout)
+    return start_playbook(inventory, playbook, *arguments, extra_vars=extra_vars, prefix=prefix).finish(timeout)
 
 
 def module_play(host: str, module: str, options: dict[str, t.Any]) -> list[dict[str, t.Any]]:

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
 
+from tests.integration.ansible_runs import ROOT, Run, run_playbook
 from tests.integration.moves import arrived, move, still_here
+from tests.lab.network import netns_of
 
 if t.TYPE_CHECKING:
+    import pathlib
+
     from tests.lab import Lab
     from tests.lab.host import Host
 
@@ -100,3 +105,61 @@ def test_a_medium_that_is_missing_there_is_told_before_anything_moves(lab: Lab, 
     done = move(lab, guest, source, destination, method="live_shared")
     assert not done.get("failed"), done["msg"]
     arrived(guest, destination)
+
+
+def migrate(lab: Lab, reports: pathlib.Path, destination: str, *arguments: str, **values: t.Any) -> Run:
+    """Run migrate_shared.yml, from where the guests can be reached."""
+    given = {"live_source": "kvm", "live_destination": destination, "live_report_dir": str(reports), **values}
+    inside = ["nsenter", f"--net=/run/netns/{netns_of(lab.name)}", "--"]
+    playbook = ROOT / "playbooks/migrate_shared.yml"
+    return run_playbook(lab.inventory, playbook, *arguments, extra_vars=given, prefix=inside)
+
+
+def changes(run: Run) -> dict[str, int]:
+    return {host: counts["changed"] for host, counts in run.recap.items() if counts["changed"]}
+
+
+def test_the_playbook_brings_guests_there_and_back_and_tells_for_how_long_they_were_silent(
+    lab: Lab, hosts: list[str], tmp_path: pathlib.Path
+) -> None:
+    source, destination = hosts[:2]
+    web, archive, local = lab.create_guests(
+        source, [("shared", "web 01", {}), ("shared", "archive", {"start": "shutoff"}), ("qcow2", "local", {})]
+    )
+    service = {"type": "ping", "address": web.address}
+    wanted = {"live_domains": [web.name, archive.name], "live_services": {web.name: service}}
+
+    refused = migrate(lab, tmp_path, destination, live_domains=[local.name])
+    assert refused.status != 0
+    assert "local cannot move, so nothing was started" in refused.output
+    assert "live_on_blocker=skip" in refused.output
+    stranger = migrate(lab, tmp_path, destination, live_domains=[web.name], live_services={"wbe": service})
+    assert stranger.status != 0
+    assert "live_services names wbe" in stranger.output
+
+    check = migrate(lab, tmp_path, destination, "--check", **wanted)
+    assert check.status == 0, check.output
+    assert check.result("domain_migration", web.name)["service"]["back"]
+    assert (web.where(), archive.where()) == ({source: "running"}, {source: "shut off"})
+    assert list(tmp_path.iterdir()) == []
+
+    run = migrate(lab, tmp_path, destination, **wanted)
+    assert run.status == 0, run.output
+    assert changes(run) == changes(check)
+    assert (web.where(), archive.where()) == ({destination: "running"}, {destination: "shut off"})
+    seen = run.result("domain_migration", web.name)["service"]
+    assert seen["back"]
+    assert 0 < seen["answered"] <= seen["asked"]
+    (report,) = tmp_path.glob("*/report.json")
+    outcomes = {one["domain"]: one for one in json.loads(report.read_text("utf-8"))["report"]["outcomes"]}
+    assert outcomes[web.name]["service"] == seen
+    assert outcomes[web.name]["method"] == "live_shared"
+    assert (outcomes["archive"]["method"], outcomes["archive"]["disk_bytes"]) == ("offline", 0)
+    assert f"the service ping {web.address} did not answer" in (report.parent / "report.md").read_text("utf-8")
+    again = migrate(lab, tmp_path, destination, **wanted)
+    assert (again.status, again.changed) == (0, 0), again.output
+
+    home = migrate(lab, tmp_path, source, **wanted)
+    assert home.status == 0, home.output
+    assert (web.where(), archive.where()) == ({source: "running"}, {source: "shut off"})
+    web.wait_beating()

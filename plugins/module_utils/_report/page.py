@@ -240,4 +240,4 @@ def _footer(report: Report) -> str:
     disks = f"{words.count(kept, 'old disk image')} kept on the source. " if kept else ""
     printed = f"Plan fingerprint <code>{text(report.fingerprint)}</code>." if report.fingerprint else ""
     seen = [f"{outcome.domain}: {line}. " for outcome in report.outcomes for line in words.service(outcome)]
-    return f"<footer><p>{text(disks)}The pause is what QEMU measured while the guest stood still. {text(''.join(seen))}{printed}</p></footer>"
+    return f"<footer><p>{text(disks)}The pause is what QEMU measured as the guest stood still. {text(''.join(seen))}{printed}</p></footer>"
