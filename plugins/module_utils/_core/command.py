@@ -23,6 +23,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "blockdev": ("util-linux", "util-linux"),
     "exportfs": ("nfs-kernel-server", "nfs-utils"),
     "losetup": ("util-linux", "util-linux"),
+    "lvextend": ("lvm2", "lvm2"),
     "lvs": ("lvm2", "lvm2"),
     "nbdcopy": ("libnbd-bin", "libnbd"),
     "qemu-img": ("qemu-utils", "qemu-img"),
@@ -32,6 +33,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "setpriv": ("util-linux", "util-linux"),
     "unshare": ("util-linux", "util-linux"),
     "ssh": ("openssh-client", "openssh-clients"),
+    "vgs": ("lvm2", "lvm2"),
     "zstd": ("zstd", "zstd"),
 }
 #: systemd and Ansible may give a PATH without these.

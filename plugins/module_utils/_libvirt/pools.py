@@ -43,6 +43,8 @@ _TEST_URI = "test:///default"
 _NO_POOL = 49
 _NFS_PORT = 2049
 _SHOWN = 5
+#: What umount says of a file system that is in use.
+_BUSY = "busy"
 
 
 class PoolGateway:
@@ -223,9 +225,20 @@ class PoolGateway:
             handle.create(0)
 
     def stop(self, pool: PoolFacts) -> None:
-        """Stop it: libvirt calls that destroy, and it leaves all data alone."""
-        with self._on(pool, "stop") as handle:
-            handle.destroy()
+        """Stop it: libvirt calls that destroy, and it leaves all data alone. Raises POOL_IN_USE where a program has something open."""
+        try:
+            with self._on(pool, "stop") as handle:
+                handle.destroy()
+        except KvmError as error:
+            if _BUSY not in error.message:
+                raise
+            raise KvmError(
+                "POOL_IN_USE",
+                f"The storage pool '{pool.name}' on {self.host} cannot be stopped, because a program has something of it open that libvirt "
+                f"does not know of; 'fuser -vm {pool.definition.path}' shows which. End it, and run again.",
+                pool=pool.name,
+                said=error.message,
+            ) from error
 
     def undefine(self, pool: PoolFacts) -> None:
         """Remove its definition, and nothing else."""
