@@ -96,7 +96,7 @@ def move(context: Context, survey: Survey, before: Journal | None, beat: t.Calla
             before = dataclasses.replace(before, pieces=(), folders=(), defined=False)
         try:
             ready = prepare(held, survey, before)
-            prove_shared(context, survey)
+            ready = dataclasses.replace(ready, findings=prove_shared(context, survey, ready.findings))
         except KvmError as error:
             if early and before is not None and before.stopped:
                 raise cold_end.failed(held, error) from error

@@ -284,8 +284,8 @@ class _Run:
             return cold_run.move(context, survey, before, beat)
         with context.stage("claim"):
             plan = self._plan(source, survey)
-            prove_shared(context, survey)
-        return self._drive(plan, survey.findings, survey.choice.reason, beat)
+            findings = prove_shared(context, survey, survey.findings)
+        return self._drive(plan, findings, survey.choice.reason, beat)
 
     def _clear_old_attempt(self) -> None:
         """What an interrupted attempt left on this destination is removed; the domain is proven to be on the source alone."""

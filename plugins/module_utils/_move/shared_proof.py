@@ -20,6 +20,7 @@ import uuid as uuid_room
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError, TimeoutExpired
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Survey
 
 PREFIX = "virtops-kvm-probe-"
@@ -33,21 +34,25 @@ def stays(disk: Disk, copied: t.Container[str]) -> bool:
     return not media and disk.type == "file" and disk.target not in copied and disk.shared is not False
 
 
-def prove_shared(context: Context, survey: Survey) -> None:
+def prove_shared(context: Context, survey: Survey, findings: t.Sequence[Finding]) -> tuple[Finding, ...]:
     """Prove it for the folder of every disk that is not copied. Raises STORAGE_NOT_SHARED.
 
-    Where the destination may not write there, nothing is proven, and a warning says so.
+    Gives ``findings`` without the warnings that are settled by that. Where the destination may not write there, nothing is
+    proven, and a warning says so.
     """
-    folders: dict[tuple[str, str], Disk] = {}
+    folders: dict[tuple[str, str], list[Disk]] = {}
     for disk in survey.domain.disks:
         if disk.source and stays(disk, survey.choice.copied):
             there = context.mapping.disk(disk.target, disk.source)
-            folders.setdefault((posixpath.dirname(disk.source), posixpath.dirname(there)), disk)
-    for (here, there), disk in folders.items():
-        _prove(context, disk, here, there)
+            folders.setdefault((posixpath.dirname(disk.source), posixpath.dirname(there)), []).append(disk)
+    proven: set[str] = set()
+    for (here, there), disks in folders.items():
+        if _prove(context, disks[0], here, there):
+            proven.update(disk.target for disk in disks)
+    return tuple(one for one in findings if one.code != "SHARED_UNPROVEN" or one.object not in proven)
 
 
-def _prove(context: Context, disk: Disk, here: str, there: str) -> None:
+def _prove(context: Context, disk: Disk, here: str, there: str) -> bool:
     gateway, name = context.gateway, PREFIX + uuid_room.uuid4().hex
     path = posixpath.join(there, name)
     try:
@@ -56,7 +61,7 @@ def _prove(context: Context, disk: Disk, here: str, there: str) -> None:
         context.warnings.append(
             f"That {there} is shared was not proven by a file, because {gateway.destination_host} cannot make one there: {error.message}"
         )
-        return
+        return False
     try:
         seen = not new_folder and _seen(context, posixpath.join(here, name))
     finally:
@@ -75,6 +80,7 @@ def _prove(context: Context, disk: Disk, here: str, there: str) -> None:
             folder=there,
             probe=name,
         )
+    return True
 
 
 def _seen(context: Context, path: str) -> bool:

@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Survey
@@ -36,12 +37,14 @@ class Hosts(FakeGateway):
 
 
 def prove(gateway: Hosts, folder: pathlib.Path, *disks: Disk, copied: t.Sequence[str] = ()) -> list[str]:
-    """The warnings."""
+    """The warnings, with one of a finding that is left for a disk, as the preflight warns of each."""
     context = context_for(gateway, folder)
     survey = Survey(Domain("web", U, "running", disks=disks), (), Choice("live_shared", "because", None, tuple(copied)))
-    prove_shared(context, survey)
+    unproven = [warning("SHARED_UNPROVEN", disk.target, "It is taken to be shared.", "Look.") for disk in disks]
+    left = prove_shared(context, survey, [*unproven, warning("CLOCK_SKEW", "kvm2", "It is late.", "Set it.")])
     assert gateway.images == {}
-    return context.warnings
+    assert left[-1].code == "CLOCK_SKEW"
+    return [*context.warnings, *(one.code for one in left[:-1])]
 
 
 def test_one_file_per_folder_proves_it_and_goes(tmp_path: pathlib.Path) -> None:
@@ -76,7 +79,9 @@ def test_where_the_destination_may_not_write_a_warning_says_that_nothing_is_prov
         def create_image(self, path: str, image_format: str, capacity: int) -> bool:
             raise KvmError("LIBVIRT_SYSTEM_ERROR", "Permission denied.")
 
-    assert "Permission denied" in prove(Squashed(), tmp_path, SHARED)[0]
+    said = prove(Squashed(), tmp_path, SHARED)
+    assert "Permission denied" in said[0]
+    assert said[1:] == ["SHARED_UNPROVEN"]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +96,6 @@ def test_where_the_destination_may_not_write_a_warning_says_that_nothing_is_prov
 )
 def test_other_disks_need_no_proof(tmp_path: pathlib.Path, disk: Disk) -> None:
     gateway = Hosts()
-    assert prove(gateway, tmp_path, disk) == []
-    assert prove(gateway, tmp_path, SHARED, copied=["vda"]) == []
+    assert prove(gateway, tmp_path, disk) == ["SHARED_UNPROVEN"]
+    assert prove(gateway, tmp_path, SHARED, copied=["vda"]) == ["SHARED_UNPROVEN"]
     assert gateway.made == []
