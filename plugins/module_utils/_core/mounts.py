@@ -44,6 +44,7 @@ class Location:
 
 
 UNKNOWN = Location(None, None)
+_NFS_PORT = 2049
 
 
 def parse_mounts(mountinfo: str) -> tuple[Mount, ...]:
@@ -108,6 +109,15 @@ def _cluster_source(mount: Mount) -> str:
     if address is None:
         return mount.source
     return f"[{address}]:{export}" if ":" in address else f"{address}:{export}"
+
+
+def server_of(mount: Mount) -> tuple[str, int] | None:
+    """Address and port of the NFS server of a mount; None where there is none, or it cannot be asked by TCP."""
+    values = dict(option.partition("=")[::2] for option in mount.options)
+    if mount.type not in ("nfs", "nfs4") or "addr" not in values or values.get("proto", "tcp") not in ("tcp", "tcp6"):
+        return None
+    port = values.get("port", "0")
+    return values["addr"], int(port) if port.isdigit() and int(port) else _NFS_PORT
 
 
 def read_mounts(path: str = "/proc/self/mountinfo") -> tuple[Mount, ...]:

@@ -187,6 +187,8 @@ def _pool(handle: t.Any, probe: StorageProbe | None) -> Pool:
         return pool
     place = probe.folder_location(path)
     pool = dataclasses.replace(pool, shared=place.shared, filesystem=place.filesystem)
+    if probe.silent(path):
+        return pool
     with contextlib.suppress(OSError):
         sizes = os.statvfs(path)
         capacity, available = sizes.f_blocks * sizes.f_frsize, sizes.f_bavail * sizes.f_frsize

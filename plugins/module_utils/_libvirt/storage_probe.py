@@ -27,8 +27,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import (
     Location,
     Mount,
     locate,
+    mount_of,
     read_mounts,
+    server_of,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import probe
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk, Layer
 
 #: qemu.conf knows shared_filesystems since then; an older daemon passes it over, and calls such a folder local.
@@ -50,18 +53,38 @@ def declared_shared(settings: t.Mapping[str, Value], libvirt_version: int) -> li
 class StorageProbe:
     """Looks at images on this host; remembers what it saw, because many domains stand on the same base image."""
 
-    def __init__(self, mounts: t.Sequence[Mount], declared: t.Sequence[str], host: str) -> None:
-        self._mounts, self._declared, self._host = mounts, declared, host
+    def __init__(
+        self,
+        mounts: t.Sequence[Mount],
+        declared: t.Sequence[str],
+        host: str,
+        connect: t.Callable[[str, int], str] | None = None,
+    ) -> None:
+        self._mounts, self._declared, self._host, self._connect = mounts, declared, host, connect
+        self._silent: dict[str, bool] = {}
         self._folders: dict[str, Location] = {}
         self._images: dict[tuple[str, str | None], ImageFacts | None] = {}
 
     @classmethod
     def of_this_host(cls, settings: t.Mapping[str, Value], libvirt_version: int) -> StorageProbe:
         """A probe with this host's mounts and the declarations in ``settings`` (qemu.conf)."""
-        return cls(read_mounts(), declared_shared(settings, libvirt_version), os.uname().nodename)
+        return cls(read_mounts(), declared_shared(settings, libvirt_version), os.uname().nodename, probe)
+
+    def silent(self, path: str) -> bool:
+        """Whether ``path`` lies on the mount of a server that does not answer: whoever looks there waits until it does, and cannot
+        even be killed. The server is asked once per mount."""
+        mount = mount_of(path, self._mounts)
+        server = server_of(mount) if mount is not None else None
+        if mount is None or server is None or self._connect is None:
+            return False
+        if mount.point not in self._silent:
+            self._silent[mount.point] = self._connect(*server) != "open"
+        return self._silent[mount.point]
 
     def location(self, path: str) -> Location:
         """Where the file ``path`` lies."""
+        if self.silent(path):
+            return locate(os.path.dirname(path), self._mounts, self._declared, self._host)
         link = os.path.islink(path)
         folder = os.path.dirname(os.path.realpath(path) if link else path)
         if folder not in self._folders:
@@ -70,10 +93,14 @@ class StorageProbe:
 
     def folder_location(self, folder: str) -> Location:
         """Where the folder ``folder`` lies."""
-        return locate(os.path.realpath(folder), self._mounts, self._declared, self._host)
+        return locate(
+            folder if self.silent(folder) else os.path.realpath(folder), self._mounts, self._declared, self._host
+        )
 
     def image(self, path: str, form: str | None) -> ImageFacts | None:
         """The facts of the image at ``path``; None where it is missing or may not be read."""
+        if self.silent(path):
+            return None
         key = (path, form)
         if key not in self._images:
             try:

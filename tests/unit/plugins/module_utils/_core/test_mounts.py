@@ -7,7 +7,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import Location, locate, mount_of, parse_mounts
+from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import (
+    Location,
+    locate,
+    mount_of,
+    parse_mounts,
+    server_of,
+)
 
 MOUNTINFO = r"""22 28 0:20 / /proc rw,nosuid shared:12 - proc proc rw
 28 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
@@ -78,3 +84,19 @@ def test_locate(path: str, shared: bool | None, filesystem: str) -> None:
 
 def test_without_mounts_nothing_is_known() -> None:
     assert locate("/a", (), (), "kvm1") == Location(None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "server"),
+    [
+        ("nfs4 filer:/x rw,vers=4.2,proto=tcp,addr=192.0.2.5", ("192.0.2.5", 2049)),
+        ("nfs4 filer:/x rw,port=0,addr=192.0.2.5", ("192.0.2.5", 2049)),
+        ("nfs [2001:db8::5]:/x rw,port=20490,proto=tcp6,addr=2001:db8::5", ("2001:db8::5", 20490)),
+        ("nfs4 filer:/x rw,proto=rdma,addr=192.0.2.5", None),
+        ("nfs4 filer:/x rw", None),
+        ("ext4 /dev/sda1 rw,addr=192.0.2.5", None),
+    ],
+)
+def test_the_server_of_a_mount_is_known_where_it_can_be_asked(line: str, server: tuple[str, int] | None) -> None:
+    (mount,) = parse_mounts(f"31 30 0:50 / /srv/nfs rw - {line}\n")
+    assert server_of(mount) == server

@@ -112,3 +112,24 @@ def test_a_link_lies_where_it_points(tmp_path: pathlib.Path, probe: StorageProbe
 def test_what_is_no_file_is_left_alone(probe: StorageProbe) -> None:
     for disk in (Disk("sda", "file", device="cdrom"), Disk("vda", "network", source="pool/x", shared=True)):
         assert probe.complete(disk) == disk
+
+
+@pytest.mark.parametrize(("answer", "looked"), [("open", True), ("timeout", False), ("refused", False)])
+def test_nobody_looks_where_a_server_does_not_answer(tmp_path: pathlib.Path, answer: str, looked: bool) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def connect(address: str, port: int) -> str:
+        asked.append((address, port))
+        return answer
+
+    line = f"2 1 0:9 / {tmp_path}/shared rw - nfs4 filer:/x rw,proto=tcp,addr=192.0.2.5\n"
+    seen = StorageProbe(parse_mounts("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n" + line), [], "kvm1", connect)
+    (tmp_path / "shared").mkdir()
+    overlay(tmp_path / "shared" / "web.qcow2", 1 << 20)
+    disk = seen.complete(Disk("vda", "file", source=f"{tmp_path}/shared/web.qcow2", format="qcow2"))
+    assert (disk.shared, disk.filesystem) == (True, "nfs:192.0.2.5:/x")
+    assert disk.virtual_size == ((1 << 20) if looked else None)
+    assert seen.folder_location(f"{tmp_path}/shared").filesystem == "nfs:192.0.2.5:/x"
+    assert seen.silent(f"{tmp_path}/shared") is not looked
+    assert not seen.silent(str(tmp_path))
+    assert asked == [("192.0.2.5", 2049)]
