@@ -54,6 +54,8 @@ def test_a_guest_with_a_medium_goes_and_comes_back_on_shared_storage(lab: Lab, h
             assert announced["changes"] == done["changes"]
             assert done["method"] == "live_shared"
             assert done["move"]["disk_bytes"] == 0
+            assert "SHARED_UNPROVEN" in {finding["code"] for finding in announced["findings"]}
+            assert "SHARED_UNPROVEN" not in {finding["code"] for finding in done["findings"]}
             arrived(guest, there)
             assert files(lab.host(there)) == before
         seen = watcher.fresh()["guests"][guest.name]
