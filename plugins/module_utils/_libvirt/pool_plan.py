@@ -113,12 +113,9 @@ def make_plan(gateway: PoolGateway, wanted: Wanted) -> Plan:
     present = gateway.find(wanted.name)
     if wanted.state == "absent":
         before = pool_text(gateway.definition(present)) if present else ""
-        return Plan(
-            wanted.name,
-            present,
-            before_xml=before,
-            steps=tuple(steps_to(present, None, "absent", Ground(), defines=None)),
-        )
+        going = steps_to(present, None, "absent", Ground(), defines=None)
+        _check_unmount(gateway, present, going)
+        return Plan(wanted.name, present, before_xml=before, steps=tuple(going))
     if present is None and wanted.xml is None:
         raise _unknown(gateway, wanted.name)
     saved = gateway.definition(present) if present else None
@@ -134,6 +131,7 @@ def make_plan(gateway: PoolGateway, wanted: Wanted) -> Plan:
     ground = gateway.ground(definition)
     _check(gateway, wanted, present, definition)
     steps = steps_to(present, definition, wanted.state, ground, defines=defines, live=live)
+    _check_unmount(gateway, present, steps)
     if any(step.action == "start" for step in steps):
         _check_server(gateway, definition, ground)
     if present is None and not any(step.action == "define" for step in steps):
@@ -226,6 +224,23 @@ def _check_server(gateway: PoolGateway, definition: PoolDefinition, ground: Grou
             f"(port 2049: {answer}). Check that the server runs, its name, and the firewall between the two.",
             pool=definition.name,
             server=server,
+            result=answer,
+        )
+
+
+def _check_unmount(gateway: PoolGateway, present: PoolFacts | None, steps: t.Sequence[PoolStep]) -> None:
+    """An export whose server is down is not unmounted: libvirt's daemon would wait for the server, and all others for it."""
+    if present is None or present.mounted is None or not any(step.action == "stop" for step in steps):
+        return
+    answer = gateway.server_answer(present.definition)
+    if answer != "open":
+        raise KvmError(
+            "STORAGE_SERVER_UNREACHABLE",
+            f"The storage pool '{present.name}' is not stopped on {gateway.host}, because {present.mounted} cannot be unmounted while its "
+            f"server does not answer (port 2049: {answer}). Bring the server back, or unmount it by force (umount -f -l "
+            f"{present.definition.path}), and run again.",
+            pool=present.name,
+            server=present.definition.hosts[0],
             result=answer,
         )
 

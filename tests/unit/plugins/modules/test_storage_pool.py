@@ -153,6 +153,16 @@ def test_a_server_that_is_down_is_told_before_anything_changes() -> None:
     assert "nas" in caught.message
 
 
+@pytest.mark.parametrize("asked", [{"state": "inactive"}, {"state": "absent"}, {**ASKED, "protocol_version": "4.1"}])
+def test_an_export_is_not_unmounted_while_its_server_is_down(asked: dict[str, t.Any]) -> None:
+    gateway = host(active=True)
+    gateway.answer = "timeout"
+    caught = error(gateway, **{"name": "shared", **asked})
+    assert caught.error_code == "STORAGE_SERVER_UNREACHABLE"
+    assert "umount -f -l /srv/shared" in caught.message
+    assert not run(gateway, **ASKED).changes
+
+
 def test_two_pools_do_not_share_what_they_are_made_of() -> None:
     assert error(host(FOLDER), name="b", type="dir", path="/srv/images/").error_code == "POOL_CONFLICT"
     assert error(host(), **{**ASKED, "name": "b", "path": "/srv/b"}).error_code == "POOL_CONFLICT"
