@@ -26,6 +26,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.context import C
 PREFIX = "virtops-kvm-probe-"
 #: A file system that is shared shows a new name at once, or nearly.
 _PATIENCE = 10.0
+_ATTEMPTS = 5
 
 
 def stays(disk: Disk, copied: t.Container[str]) -> bool:
@@ -65,9 +66,9 @@ def _prove(context: Context, disk: Disk, here: str, there: str) -> bool:
     try:
         seen = not new_folder and _seen(context, posixpath.join(here, name))
     finally:
-        with contextlib.suppress(KvmError):
-            gateway.remove_image(path)
-            if new_folder:
+        _remove(context, path)
+        if new_folder:
+            with contextlib.suppress(KvmError):
                 gateway.remove_folder(there)
     if not seen:
         raise KvmError(
@@ -81,6 +82,19 @@ def _prove(context: Context, disk: Disk, here: str, there: str) -> bool:
             probe=name,
         )
     return True
+
+
+def _remove(context: Context, path: str) -> None:
+    """Remove the file. Where the folder has no pool, another move may end the transient one that both use at any moment."""
+    said = ""
+    for unused in range(_ATTEMPTS):
+        try:
+            context.gateway.remove_image(path)
+        except KvmError as error:
+            said = error.message
+        else:
+            return
+    context.warnings.append(f"The empty file {path} is left on {context.gateway.destination_host}; remove it. {said}")
 
 
 def _seen(context: Context, path: str) -> bool:

@@ -84,6 +84,25 @@ def test_where_the_destination_may_not_write_a_warning_says_that_nothing_is_prov
     assert said[1:] == ["SHARED_UNPROVEN"]
 
 
+@pytest.mark.parametrize(("failures", "left"), [(4, False), (5, True)])
+def test_the_file_goes_even_when_another_move_ends_the_pool(tmp_path: pathlib.Path, failures: int, left: bool) -> None:
+    class Shaky(Hosts):
+        fails = failures
+
+        def remove_image(self, path: str) -> bool:
+            self.fails -= 1
+            if self.fails >= 0:
+                raise KvmError("POOL_NOT_FOUND", "The pool is gone.")
+            return super().remove_image(path)
+
+    gateway = Shaky()
+    context = context_for(gateway, tmp_path)
+    survey = Survey(Domain("web", U, "running", disks=(SHARED,)), (), Choice("live_shared", "because"))
+    prove_shared(context, survey, ())
+    assert bool(gateway.images) is left
+    assert ["is left on b" in warning for warning in context.warnings] == ([True] if left else [])
+
+
 @pytest.mark.parametrize(
     "disk",
     [
