@@ -87,7 +87,7 @@ def _prove(context: Context, disk: Disk, here: str, there: str) -> bool:
 def _remove(context: Context, path: str) -> None:
     """Remove the file. Where the folder has no pool, another move may end the transient one that both use at any moment."""
     said = ""
-    for unused in range(_ATTEMPTS):
+    for _unused in range(_ATTEMPTS):
         try:
             context.gateway.remove_image(path)
         except KvmError as error:
