@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import time
 import typing as t
 import uuid
@@ -109,6 +110,19 @@ class Trip:
             assert self.running.process.poll() is None, f"it ended before {wanted}:\n{self.running.output()}"
             assert time.monotonic() < end, f"it never came to {wanted}:\n{self.running.output()}"
             time.sleep(0.005)
+
+    def halt_at(self, pid: int, wanted: str) -> None:
+        """Let a process of the move go on in small steps until the move is at a stage, and leave it halted there: some stages are
+        over before one who only looks has seen them."""
+        end = time.monotonic() + 600
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            if STAGES.index(self.stage() or "prepare") >= STAGES.index(wanted):
+                break
+            os.kill(pid, signal.SIGCONT)
+            assert time.monotonic() < end, f"it never came to {wanted}:\n{self.running.output()}"
+            time.sleep(0.003)
+        assert self.stage() == wanted, f"it is at {self.stage()} already"
 
     def wait_copied(self, share: float = 0.35) -> None:
         """Wait until so much of the disk is on the destination."""

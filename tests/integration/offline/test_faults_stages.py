@@ -29,11 +29,17 @@ def hosts_are_empty(lab: Lab) -> t.Iterator[None]:
     sweep(lab)
 
 
-def caught(trip: Trip, stage: str) -> None:
-    """Wait until the move is at a stage, and in its middle where it has one."""
+def caught(trip: Trip, stage: str) -> int | None:
+    """Wait until the move is at a stage, and in its middle where it has one. At its end the module is halted; gives its pid then."""
+    if stage == "release":
+        trip.wait_stage("switch")
+        halted = trip.sender()
+        trip.halt_at(halted, stage)
+        return halted
     trip.wait_stage(stage)
     if stage == "transfer":
         trip.wait_copied()
+    return None
 
 
 def settled(trip: Trip) -> dict[str, str]:
@@ -96,8 +102,10 @@ def test_the_sender_is_killed_while_the_guest_still_runs(lab: Lab) -> None:
 def test_the_controller_is_killed(lab: Lab, stage: str) -> None:
     """The move goes on without it; the next run follows it, or finds that all is done."""
     trip = begin(lab, *traveller(lab), "suspended")
-    caught(trip, stage)
+    halted = caught(trip, stage)
     kill_tree(trip.running.process.pid)
+    if halted is not None:
+        os.kill(halted, signal.SIGCONT)
     options = {**trip.options, "bandwidth": 0}
     result = move(lab, trip.guest, trip.source, trip.destination, **options)
     assert not result.get("failed"), result
