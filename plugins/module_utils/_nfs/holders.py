@@ -108,7 +108,8 @@ def holders(
         files = [name for opened, name in session.opened if opened == device]
         named = ", ".join(sorted({name for name in files if name})[:3])
         if files:
-            evidence = f"has {len(files)} files open on that file system" + (f" ({named})" if named else "")
+            count = "a file" if len(files) == 1 else f"{len(files)} files"
+            evidence = f"has {count} open on that file system" + (f" ({named})" if named else "")
             found.append(Holder(session.address, spec, True, evidence))
         elif path in known:
             found.append(Holder(session.address, spec, True, "has a session, and the kernel was asked for this export"))

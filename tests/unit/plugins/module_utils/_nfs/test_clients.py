@@ -120,7 +120,7 @@ def test_open_files_elsewhere_are_no_evidence_but_files_here_are_certain() -> No
     assert (holder.certain, holder.client, holder.evidence) == (
         True,
         "10.0.0.0/24",
-        "has 1 files open on that file system (web.qcow2)",
+        "has a file open on that file system (web.qcow2)",
     )
 
 
