@@ -74,8 +74,8 @@ def cannot_create(
     else:
         what = f"the folder belongs to {folder.get('uid')}:{folder.get('gid')} with mode {folder.get('mode')}"
         remedy = (
-            f"On the server, give the folder to QEMU's user (chown {user.uid}:{user.gid}), and make sure that the export is rw, and maps all to "
-            f"that user or nobody to another one (all_squash with anonuid={user.uid} and anongid={user.gid} does)."
+            f"On the server, give the folder to QEMU's user (chown {user.uid}:{user.gid}), and make sure that the export is rw, and maps "
+            f"all to that user or nobody to another one (all_squash with anonuid={user.uid} and anongid={user.gid} does)."
         )
     return Breach(
         "QEMU_CANNOT_CREATE",
