@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import posixpath
 import time
@@ -232,7 +233,11 @@ def _pool_folders(connection: Connection) -> set[str]:
     """Folders with an active pool. One that a move made for the moment does not count: it may go any time."""
     with translated(f"Cannot read the storage pools at '{connection.uri}'"):
         handles = connection.handle.listAllStoragePools(library().VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
-        pools = [parse_pool(handle.XMLDesc(0)) for handle in handles]
+    pools = []
+    for handle in handles:
+        # The pool of another move may go between the list and this look.
+        with contextlib.suppress(library().libvirtError):
+            pools.append(parse_pool(handle.XMLDesc(0)))
     return {pool.path.rstrip("/") for pool in pools if pool.path and not pool.name.startswith(TRANSIENT_PREFIX)}
 
 
