@@ -165,3 +165,22 @@ def test_the_playbook_brings_guests_there_and_back_and_tells_for_how_long_they_w
     assert home.status == 0, home.output
     assert (web.where(), archive.where()) == ({source: "running"}, {source: "shut off"})
     web.wait_beating()
+
+
+def test_an_evacuation_copies_the_disks_that_are_not_shared_and_no_others(
+    lab: Lab, hosts: list[str], tmp_path: pathlib.Path
+) -> None:
+    source, destination = hosts[:2]
+    guests = lab.create_guests(source, [("shared", f"common{n}", {}) for n in range(3)] + [("qcow2", "local", {})])
+    before = files(lab.host(source))
+    given = {"evacuate_source": source, "evacuate_destinations": destination, "evacuate_report_dir": str(tmp_path)}
+    # All at once: none has a pool at the shared folder, so the moves share transient ones for their proofs.
+    given.update(evacuate_source_slots=0, evacuate_destination_slots=0)
+    run = run_playbook(lab.inventory, ROOT / "playbooks/evacuate.yml", "--forks", "8", extra_vars=given)
+    assert run.status == 0, run.output
+    methods = {guest.name: run.result("domain_migration", guest.name)["method"] for guest in guests}
+    assert methods == {**{f"common{n}": "live_shared" for n in range(3)}, "local": "live_block"}
+    assert all(guest.where() == {destination: "running"} for guest in guests)
+    assert files(lab.host(destination)) == before
+    assert lab.host(destination).virsh("pool-list", "--all", "--name").split() == ["default"]
+    guests[0].wait_beating()
