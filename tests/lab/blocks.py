@@ -125,6 +125,8 @@ class Blocks:
         `partitions` is how many equal ones, or their sizes in MiB. It stays until `remove_block_device` or `down`.
         """
         place = host if isinstance(host, Host) else self.host(host)
+        if place.own_kernel:
+            raise LabError(f"host {place.name} is a vm host: make a logical volume in its volume group instead")
         sizes = layout(size_mib, partitions)
         with self.state.changing():
             records = self.state.facts.setdefault("block_devices", [])

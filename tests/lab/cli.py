@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from .cli_guest import add_verbs, run_fault, run_guest
 from .inventory import wrapper
-from .lab import Lab
+from .lab import KINDS, Lab
 from .rootfs import SUITES
 from .selftest import selftest
 from .shell import LabError
@@ -26,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
     up = verbs.add_parser("up", parents=[common], help="build the lab, or check and repair it")
     up.add_argument("--hosts", type=int, default=3)
     up.add_argument("--suite", choices=SUITES, default="trixie")
+    up.add_argument("--kind", choices=KINDS, default="container", help="vm: hosts with kernels of their own, slower")
+    up.add_argument("--servers", type=int, default=1, help="storage servers beside the hosts of kind vm (default: 1)")
     verbs.add_parser("down", parents=[common], help="remove the lab")
     status = verbs.add_parser("status", parents=[common], help="show hosts and guests")
     status.add_argument("--json", action="store_true")
@@ -58,7 +60,7 @@ def show_status(lab: Lab, as_json: bool) -> int:
 
 def dispatch(options: argparse.Namespace) -> int:
     if options.verb == "up":
-        lab = Lab.up(options.name, options.hosts, options.suite)
+        lab = Lab.up(options.name, options.hosts, options.suite, kind=options.kind, servers=options.servers)
         return show_status(lab, False)
     if options.verb == "down":
         Lab(options.name).down()

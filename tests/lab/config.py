@@ -82,7 +82,8 @@ def configure(host: Host, hosts: list[Host], keys: Path) -> None:
     write(root / "etc/machine-id", machine_id(host) + "\n")
     write(root / "etc/resolv.conf", "# the lab has no name server; see /etc/hosts\n")
     configure_ssh(host, hosts, keys)
-    configure_libvirt(host)
+    if host.role == "hypervisor":
+        configure_libvirt(host)
 
 
 def configure_ssh(host: Host, hosts: list[Host], keys: Path) -> None:
@@ -110,7 +111,7 @@ def configure_libvirt(host: Host) -> None:
     for daemon in daemons:
         settings(daemon, {"host_uuid": f'"{host.uuid}"'}, "every host is a machine of its own")
     values = {"security_driver": '"none"'}  # a container has no AppArmor of its own
-    if "shared_filesystems" in (etc / "qemu.conf").read_text(encoding="utf-8"):
+    if not host.own_kernel and "shared_filesystems" in (etc / "qemu.conf").read_text(encoding="utf-8"):
         values["shared_filesystems"] = f'[ "{SHARED}" ]'
     settings(etc / "qemu.conf", values, "what a container host needs")
     declare(etc, "storage", "default", POOL.format(uuid=host.uuid[:-4] + "0001", path=IMAGES))

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import network
-from .host import BECOME, Host
+from .host import BECOME, IMAGES, Host
 from .shell import LabError, run, wait_for
 from .state import alive, kill_process
+from .vm.host import VmHost
 
 if TYPE_CHECKING:
     from .guest.guest import Guest
@@ -57,6 +58,9 @@ class Faults:
 
     def link(self, host: str, up: bool) -> None:
         """Pull or plug a host's cable; the host sees its carrier go."""
+        place = self.lab.host(host)
+        if isinstance(place, VmHost):
+            place.carrier(up)
         run(
             [
                 "ip",
@@ -64,7 +68,7 @@ class Faults:
                 network.netns_of(self.lab.name),
                 "link",
                 "set",
-                self.lab.host(host).name,
+                place.name,
                 "up" if up else "down",
             ]
         )
@@ -125,13 +129,17 @@ class Faults:
         """Leave only so much free in a host's image pool; takes no space on this machine's own disk."""
         place = self.lab.host(host)
         self.unfill(host)
-        free = int(run(["df", "--output=avail", "-B1", str(place.images)]).stdout.split()[-1])
+        free = int(place.run(["df", "--output=avail", "-B1", IMAGES]).stdout.split()[-1])
         size = free - (leave_mib << 20)
         if size > 0:
-            run(["fallocate", "-l", str(size), str(place.images / FILLER)])
+            place.run(["fallocate", "-l", str(size), f"{IMAGES}/{FILLER}"])
 
     def unfill(self, host: str) -> None:
-        (self.lab.host(host).images / FILLER).unlink(missing_ok=True)
+        place = self.lab.host(host)
+        if not isinstance(place, VmHost):
+            (place.images / FILLER).unlink(missing_ok=True)  # also while it is off
+        elif place.leader() is not None:
+            place.run(["rm", "-f", f"{IMAGES}/{FILLER}"])
 
     # ---- processes ----
 
@@ -203,7 +211,7 @@ class Faults:
 
     def clear(self, host: str | None = None) -> None:
         """End all faults of a host, or of all hosts; hosts without power get it back."""
-        for place in [self.lab.host(host)] if host else self.lab.hosts:
+        for place in [self.lab.host(host)] if host else [*self.lab.hosts, *self.lab.servers]:
             self.unshape(place.name)
             self.link(place.name, True)
             self.unfill(place.name)
@@ -211,6 +219,8 @@ class Faults:
                 self.power(place.name, True)
                 continue
             self.open(place.name)
+            if place.role == "storage":
+                continue
             place.run(["systemctl", "kill", "--kill-whom=main", "--signal=CONT", DAEMON], check=False)
             if place.run(["test", "-e", STAY_DOWN], check=False).returncode == 0:
                 self.daemon(place.name, "up")

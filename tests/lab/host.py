@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from . import network
 from .shell import DATA, RUN, LabError, run, start_time, wait_for
@@ -38,6 +39,8 @@ class Host:
     name: str
     number: int
     suite: str
+    own_kernel: ClassVar[bool] = False
+    role = "hypervisor"
 
     @property
     def address(self) -> str:
@@ -131,6 +134,23 @@ class Host:
 
     def write(self, path: str, text: str) -> None:
         self.run(["sh", "-c", f"cat > {shlex.quote(path)}"], input=text)
+
+    def put(self, source: Path, path: str) -> None:
+        """Copy a file of this machine to the host; what is zero becomes a hole."""
+        script = 'dd of="$1" bs=64k conv=sparse status=none && truncate -s "$2" -- "$1"'
+        with source.open("rb") as file:
+            words = self.command(["sh", "-c", script, "put", path, str(source.stat().st_size)])
+            done = subprocess.run(words, stdin=file, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise LabError(f"{path} cannot be written on {self.name}: {done.stderr.strip()}")
+
+    def fetch(self, path: str) -> bytes:
+        """The content of a file of the host."""
+        words = self.command(["cat", "--", path])
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode:
+            raise LabError(f"{path} cannot be read on {self.name}: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout
 
     # ---- life ----
 

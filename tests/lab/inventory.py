@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from . import network
 from .config import known_hosts, make_key, write
 from .host import Host
 from .shell import RUN
+
+GROUPS = {"hypervisor": "kvm", "storage": "storage"}
 
 
 def run_directory(lab: str) -> Path:
@@ -62,7 +65,8 @@ def inventory(lab: str, hosts: list[Host]) -> str:
         "ansible_control_path_dir": str(folder / "cp"),
         "ansible_ssh_pipelining": True,
     }
-    members = {
-        host.name: {"ansible_host": host.address, "lab_fqdn": host.fqdn, "lab_suite": host.suite} for host in hosts
-    }
-    return json.dumps({"kvm": {"hosts": members, "vars": variables}}, indent=2) + "\n"
+    groups: dict[str, dict[str, Any]] = {"kvm": {"hosts": {}, "vars": variables}}
+    for host in hosts:
+        group = groups.setdefault(GROUPS[host.role], {"hosts": {}, "vars": variables})
+        group["hosts"][host.name] = {"ansible_host": host.address, "lab_fqdn": host.fqdn, "lab_suite": host.suite}
+    return json.dumps(groups, indent=2) + "\n"

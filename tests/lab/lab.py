@@ -27,9 +27,14 @@ from .rootfs import clean_if_idle, rootfs
 from .shell import DATA, RUN, LabError, install_needed, locked, run, say
 from .state import State, mounted_below, tear_down
 from .verify import verify
+from .vm.host import VmHost
+from .vm.template import template
+from .vm.tree import Base, base_image
 from .watcher import Watcher
 
 DISK_MIB = 8192  # virtual; the image file is sparse
+KINDS = ("container", "vm")
+FIRST_SERVER = 80  # the number of the first storage server, which its address is made of
 
 
 class Lab(Guests, Blocks):
@@ -52,14 +57,26 @@ class Lab(Guests, Blocks):
 
     @property
     def hosts(self) -> list[Host]:
+        """The hypervisors."""
+        return self._hosts(self.state.facts["hosts"], 1, "hypervisor")
+
+    @property
+    def servers(self) -> list[Host]:
+        """Plain storage servers; a lab of vm hosts has them."""
+        return self._hosts(self.state.facts.get("servers", []), FIRST_SERVER, "storage")
+
+    def _hosts(self, names: list[str], first: int, role: str) -> list[Host]:
         suite = self.state.facts["suite"]
-        return [Host(self.name, name, i, suite) for i, name in enumerate(self.state.facts["hosts"], start=1)]
+        if self.state.facts.get("kind", "container") == "container":
+            return [Host(self.name, name, number, suite) for number, name in enumerate(names, first)]
+        return [VmHost(self.name, name, number, suite, role) for number, name in enumerate(names, first)]
 
     def host(self, name: str) -> Host:
-        for host in self.hosts:
+        everything = [*self.hosts, *self.servers]
+        for host in everything:
             if host.name == name:
                 return host
-        raise LabError(f"lab {self.name} has no host {name}; it has {', '.join(h.name for h in self.hosts)}")
+        raise LabError(f"lab {self.name} has no host {name}; it has {', '.join(h.name for h in everything)}")
 
     @property
     def inventory(self) -> Path:
@@ -81,29 +98,49 @@ class Lab(Guests, Blocks):
     # ---- life ----
 
     @classmethod
-    def up(cls, name: str = "lab", hosts: int = 3, suite: str = "trixie", disk_mib: int = DISK_MIB) -> Lab:
-        """Build the lab, or check and repair it if it is there."""
+    def up(
+        cls,
+        name: str = "lab",
+        hosts: int = 3,
+        suite: str = "trixie",
+        disk_mib: int = DISK_MIB,
+        kind: str = "container",
+        servers: int = 1,
+    ) -> Lab:
+        """Build the lab, or check and repair it if it is there; a lab of kind `vm` has storage servers, too."""
+        if kind not in KINDS:
+            raise LabError(f"unknown kind {kind} of hosts; there are {', '.join(KINDS)}")
         began = time.monotonic()
         lab = cls(name)
         install_needed()
         tree, guest = rootfs(suite), assets()
         kvm = kvm_works(tree, guest)
+        more: dict[str, Any] = {"kind": kind}
+        if kind == "vm":
+            more["base"] = str(base_image(suite).path)
+            more["servers"] = [f"nfs{number}" for number in range(1, servers + 1)]
         with locked(RUN / f"{name}.lock", f"lab {name}"):
             lab.state = State.load(lab.state.path)
             facts = lab.state.facts
-            if facts.get("hosts") and (facts["suite"] != suite or len(facts["hosts"]) > hosts):
+            was = (facts.get("suite"), facts.get("kind", "container"))
+            if facts.get("hosts") and (was != (suite, kind) or len(facts["hosts"]) > hosts):
                 raise LabError(
-                    f"lab {name} is already up with {len(facts['hosts'])} {facts['suite']} hosts; "
+                    f"lab {name} is already up with {len(facts['hosts'])} {facts['suite']} hosts of kind {was[1]}; "
                     "take it down first or use another --name"
                 )
-            lab._prepare(tree, guest, hosts, suite, disk_mib, kvm)
-            with ThreadPoolExecutor(max_workers=hosts) as pool:
-                for result in [pool.submit(lab._bring_up, host) for host in lab.hosts]:
+            lab._prepare(tree, guest, hosts, suite, disk_mib, kvm, more)
+            everything = [*lab.hosts, *lab.servers]
+            if kind == "vm":
+                lab._template(everything)
+            with ThreadPoolExecutor(max_workers=len(everything)) as pool:
+                for result in [pool.submit(lab._bring_up, host) for host in everything]:
                     result.result()
-        say(f"{hosts} {suite} hosts of lab {name} are up after {time.monotonic() - began:.1f} s")
+        say(f"{len(everything)} {suite} hosts of lab {name} are up after {time.monotonic() - began:.1f} s")
         return lab
 
-    def _prepare(self, tree: Path, guest: Path, hosts: int, suite: str, disk_mib: int, kvm: bool) -> None:
+    def _prepare(
+        self, tree: Path, guest: Path, hosts: int, suite: str, disk_mib: int, kvm: bool, more: dict[str, Any]
+    ) -> None:
         state = self.state
         state.record("directory", str(RUN / self.name))
         state.record("directory", str(DATA / self.name))
@@ -112,13 +149,46 @@ class Lab(Guests, Blocks):
         shared.mkdir(parents=True, exist_ok=True)
         shared.chmod(0o777)
         names = [f"kvm{number}" for number in range(1, hosts + 1)]
-        state.set_facts(suite=suite, rootfs=str(tree), guest_assets=str(guest), disk_mib=disk_mib, kvm=kvm, hosts=names)
+        state.set_facts(
+            suite=suite, rootfs=str(tree), guest_assets=str(guest), disk_mib=disk_mib, kvm=kvm, hosts=names, **more
+        )
         network.make_lan(state, self.name)
-        write_access(self.name, self.hosts, self.keys)
+        write_access(self.name, [*self.hosts, *self.servers], self.keys)
         (RUN / self.name / "cp").mkdir(exist_ok=True)
+
+    def _template(self, hosts: list[Host]) -> None:
+        """Make sure that there is a saved host to start new ones from, if any is new; the first new one makes it."""
+        base = Base(Path(self.state.facts["base"]))
+        for host in hosts:
+            if isinstance(host, VmHost) and not host.identified.exists():
+                host.power_off()
+                host.directory.mkdir(parents=True, exist_ok=True)
+                network.plug_host(self.state, self.name, host.name, host.number, True)
+                self.state.set_facts(template=str(template(base, host, self.state, self.state.facts["disk_mib"])))
+                return
+
+    def _bring_up_vm(self, host: VmHost) -> None:
+        """A new host goes on from the template's memory; one that was on before boots from its own disks."""
+        host.power_off()
+        network.plug_host(self.state, self.name, host.name, host.number, True)
+        host.directory.mkdir(parents=True, exist_ok=True)
+        kvm = bool(self.state.facts["kvm"])
+        if host.identified.exists():
+            host.boot(self.state, kvm)
+        else:
+            saved = Path(self.state.facts["template"])
+            host.make_disks(saved)
+            host.stage([*self.hosts, *self.servers], self.keys)
+            host.boot(self.state, kvm, saved / "memory")
+            host.wait_answers()
+            host.identify()
+        host.wait_healthy()
 
     def _bring_up(self, host: Host) -> None:
         if host.healthy():
+            return
+        if isinstance(host, VmHost):
+            self._bring_up_vm(host)
             return
         host.power_off()
         network.plug_host(self.state, self.name, host.name, host.number)
@@ -187,11 +257,12 @@ class Lab(Guests, Blocks):
         def row(host: Host) -> dict[str, Any]:
             on = host.leader() is not None
             healthy = on and host.healthy()
-            guests = host.virsh("list", "--name", check=False).split("\n") if healthy else []
+            asked = healthy and host.role == "hypervisor"
+            guests = host.virsh("list", "--name", check=False).split("\n") if asked else []
             return {
                 "host": host.name, "address": host.address, "suite": host.suite, "on": on, "healthy": healthy,
                 "running": [name for name in (line.strip() for line in guests) if name],
             }  # fmt: skip
 
         with ThreadPoolExecutor(max_workers=8) as pool:
-            return list(pool.map(row, self.hosts))
+            return list(pool.map(row, [*self.hosts, *self.servers]))

@@ -68,8 +68,12 @@ def make_lan(state: State, lab: str) -> None:
     )
 
 
-def plug_host(state: State, lab: str, host: str, number: int) -> None:
-    """A host's namespace: br0 with the host's address, eth0 as its port, the other end in the lab's bridge."""
+def plug_host(state: State, lab: str, host: str, number: int, own_kernel: bool = False) -> None:
+    """A host's namespace: br0 with the host's address, eth0 as its port, the other end in the lab's bridge.
+
+    A host with a kernel of its own has that br0 and eth0 inside: here is only its cable, from eth0 through br0 to the
+    device `lan0` of its QEMU, and the way in that only the lab uses, `way0`.
+    """
     space, lan = netns_of(lab, host), netns_of(lab)
     state.record("netns", space)
     if not exists(space):
@@ -87,8 +91,14 @@ def plug_host(state: State, lab: str, host: str, number: int) -> None:
             ["ip", "-n", lan, "link", "add", "name", host, "type", "veth", "peer", "name", "eth0", "netns", space],
         )
     batch(lan, f"link set {host} master lan\nlink set {host} up\n")
+    batch(space, "link set lo up\nlink set eth0 master br0\nlink set eth0 up\nlink set br0 up\n")
+    if not own_kernel:
+        batch(space, f"address replace {host_address(lab, number)}/24 dev br0\n")
+        return
+    for tap in ("lan0", "way0"):
+        if not has_link(space, tap):
+            run(["ip", "-n", space, "tuntap", "add", "mode", "tap", "name", tap])
     batch(
         space,
-        "link set lo up\nlink set eth0 master br0\nlink set eth0 up\nlink set br0 up\n"
-        f"address replace {host_address(lab, number)}/24 dev br0\n",
+        "link set lan0 master br0\nlink set lan0 up\nlink set way0 up\naddress replace 192.0.2.1/24 dev way0\n",
     )

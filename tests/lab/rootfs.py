@@ -133,10 +133,10 @@ def rootfs(suite: str) -> Path:
     return final
 
 
-def finish(root: Path) -> None:
+def finish(root: Path, masked: tuple[str, ...] = MASKED, keep_lists: bool = False) -> None:
     """What is the same for every host of every lab."""
     units = root / "etc/systemd/system"
-    for unit in MASKED:
+    for unit in masked:
         link = units / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
@@ -147,7 +147,7 @@ def finish(root: Path) -> None:
     (root / "etc/machine-id").touch()
     for path in ("opt/lab-guest", "srv/shared"):
         (root / path).mkdir(parents=True, exist_ok=True)
-    for path in ("var/cache/apt", "var/lib/apt/lists"):
+    for path in () if keep_lists else ("var/cache/apt", "var/lib/apt/lists"):
         shutil.rmtree(root / path, ignore_errors=True)
     (root / "var/lib/apt/lists/partial").mkdir(parents=True, exist_ok=True)
     (root / "var/cache/apt/archives/partial").mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -40,7 +39,6 @@ def quoted(value: str) -> str:
 
 def read_area(host: Host, path: str, format: str) -> bytes:
     """The records' area of an image, read on the host by its own qemu-img, whatever the format or backing chain."""
-    leader = host.leader()
     temporary = f"/tmp/lab-verify-{uuid.uuid4().hex}"
     protocol = "host_device" if path.startswith("/dev/") else "file"
     outer = f"driver=raw,offset={HEADER_AT},size={AREA},file.driver={format},file.file.driver={protocol}"
@@ -51,7 +49,7 @@ def read_area(host: Host, path: str, format: str) -> bytes:
         outer += f",file.file.filename={quoted(path)}"
     try:
         host.run(["qemu-img", "convert", "-U", "--image-opts", outer, "-O", "raw", temporary])
-        return (Path(f"/proc/{leader}/root") / temporary[1:]).read_bytes()
+        return host.fetch(temporary)
     finally:
         host.run(["rm", "-f", temporary], check=False)
 

@@ -39,13 +39,16 @@ def cpio(members: Iterable[tuple[str, int, bytes]]) -> bytes:
     return out + b"\0" * (-len(out) % 512)
 
 
-def initramfs(program: bytes, modules: dict[str, bytes]) -> bytes:
-    folder = 0o040755
-    members = [(name, folder, b"") for name in ("dev", "proc", "sys", "modules")]
+def kernel_folders(modules: dict[str, bytes]) -> list[tuple[str, int, bytes]]:
+    """Mount points, and the modules with the order to load them in."""
+    members = [(name, 0o040755, b"") for name in ("dev", "proc", "sys", "modules")]
     members += [(f"modules/{name}", 0o100644, data) for name, data in modules.items()]
     members.append(("modules/order", 0o100644, "".join(f"{name}\n" for name in modules).encode()))
-    members.append(("init", 0o100755, program))
-    return cpio(members)
+    return members
+
+
+def initramfs(program: bytes, modules: dict[str, bytes]) -> bytes:
+    return cpio([*kernel_folders(modules), ("init", 0o100755, program)])
 
 
 def kernel_tree() -> Path:
