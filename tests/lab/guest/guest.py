@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..network import guest_address, mac, netns_of
 from ..shell import LabError, wait_for
 from ..wire import ask
-from .images import FILL_AT, make_images, outside
+from .images import FILL_AT, make_images, remove_file
 from .shapes import Identity, Shape, device_name, disk_path, domain_xml
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Guest:
             flags = ["--nvram", "--tpm", "--managed-save", "--snapshots-metadata", "--checkpoints-metadata"]
             host.virsh("undefine", self.uuid, *flags, check=False)
             for file in self.files:
-                outside(host, file).unlink(missing_ok=True)
+                remove_file(host, file)
             host.virsh("pool-refresh", "default", check=False)
             for device in self.lab.block_devices(host):
                 if device.name in own:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,26 @@ def make_image(path: Path, format: str, size_mib: int, fill_mib: int) -> None:
         raw.unlink()
 
 
+def place_image(host: Host, path: str, format: str, size_mib: int, fill_mib: int) -> None:
+    """An image at a path of the host; what is in it comes from here, since the host may be slow."""
+    if not host.own_kernel:
+        make_image(outside(host, path), format, size_mib, fill_mib)
+    elif not fill_mib:
+        host.run(["qemu-img", "create", "-q", "-f", format, path, f"{size_mib}M"])
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "image"
+            make_image(made, format, size_mib, fill_mib)
+            host.put(made, path)
+
+
+def remove_file(host: Host, path: str) -> None:
+    if host.own_kernel:
+        host.run(["rm", "-f", "--", path])
+    else:
+        outside(host, path).unlink(missing_ok=True)
+
+
 SPARE_MIB = 8  # the second partition, which nobody may touch
 
 
@@ -65,18 +86,23 @@ def make_images(lab: Blocks, host: Host, name: str, shape: Shape, disks: list[st
             make_on_device(lab, host, name, index, shape)
         elif disk.chain:
             base = base_path(path)
-            make_image(outside(host, base), disk.format, shape.size_mib, fill)
-            run(
-                [
-                    *("qemu-img", "create", "-q", "-u", "-f", disk.format, "-b", base, "-F", disk.format),
-                    *(str(outside(host, path)), f"{shape.size_mib}M"),
-                ]
-            )
+            place_image(host, base, disk.format, shape.size_mib, fill)
+            words = ["qemu-img", "create", "-q", "-u", "-f", disk.format, "-b", base, "-F", disk.format]
+            if host.own_kernel:
+                host.run([*words, path, f"{shape.size_mib}M"])
+            else:
+                run([*words, str(outside(host, path)), f"{shape.size_mib}M"])
             made += [base, path]
         else:
-            make_image(outside(host, path), disk.format, shape.size_mib, fill)
+            place_image(host, path, disk.format, shape.size_mib, fill)
             made.append(path)
-    if shape.iso:
+    if shape.iso and host.own_kernel:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(seed(name))
+            file.flush()
+            host.put(Path(file.name), iso_path(name))
+    elif shape.iso:
         outside(host, iso_path(name)).write_bytes(seed(name))
+    if shape.iso:
         made.append(iso_path(name))
     return made

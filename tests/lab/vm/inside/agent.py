@@ -57,9 +57,8 @@ class Command:
         self.file = link.makefile("rb")
 
     def send(self, kind: bytes, data: bytes) -> None:
-        with self.sending:
-            with contextlib.suppress(OSError):  # nobody listens any more: the one who reads ends the process
-                self.link.sendall(HEAD.pack(kind, len(data)) + data)
+        with self.sending, contextlib.suppress(OSError):  # nobody listens any more: the one who reads ends the process
+            self.link.sendall(HEAD.pack(kind, len(data)) + data)
 
     def relay(self, stream: BinaryIO, kind: bytes) -> None:
         while data := os.read(stream.fileno(), 65536):
@@ -88,9 +87,11 @@ class Command:
 
     def run(self) -> None:
         argv = json.loads(self.file.readline())["argv"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipe = subprocess.PIPE
         try:
-            process = subprocess.Popen(argv, start_new_session=True, cwd="/", bufsize=0, **pipes)
+            process = subprocess.Popen(
+                argv, start_new_session=True, cwd="/", bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe
+            )
         except OSError as error:
             self.send(b"r", f"{argv[0]}: {error.strerror}\n".encode())
             self.send(b"x", struct.pack("!i", 127))
