@@ -112,13 +112,13 @@ def in_use(path: Path) -> bool:
 def tree(suite: str) -> Path:
     """The root file system as a directory, kept: the image is made from it again when only our own part changed."""
     packages = (*PACKAGES, *MORE_PACKAGES, *STORAGE_DRIVERS[suite])
-    name = hashlib.sha256(repr((suite, packages, ARCHIVE, "1")).encode()).hexdigest()[:12]
+    name = hashlib.sha256(repr((suite, packages, ARCHIVE, "2")).encode()).hexdigest()[:12]
     final = CACHE / f"vmtree-{suite}-{name}"
     if final.is_dir():
         return final
     building = CACHE / f".building-vmtree-{suite}-{os.getpid()}"
     fetch = (
-        f'chroot "$1" apt-get -y -q install --download-only --no-install-recommends {" ".join(ARCHIVE)}'
+        f'chroot "$1" apt-get clean && chroot "$1" apt-get -y -q install --download-only --no-install-recommends {" ".join(ARCHIVE)}'
         f' && mkdir -p "$1/{ARCHIVE_PATH}" && mv "$1"/var/cache/apt/archives/*.deb "$1/{ARCHIVE_PATH}/"'
     )
     mmdebstrap(suite, building, packages, "--variant=minbase", f"--customize-hook={fetch}")
