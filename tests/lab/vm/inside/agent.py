@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-FileCopyrightText: 2026 The virtops.kvm authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab's way into a vm host that no fault can cut: runs commands that come over a link of its own.
