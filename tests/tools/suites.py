@@ -13,7 +13,7 @@ import subprocess
 import threading
 import typing as t
 
-from tests.tools import machine, venvs
+from tests.tools import machine, second_look, venvs
 from tests.tools.ground import REPOSITORY, CommandFailed, Once, Refusal, cache, locked, run, say, workspace
 from tests.tools.outcome import Check, Outcome, counted, failures
 from tests.tools.trees import copy_collection
@@ -103,7 +103,7 @@ def integration(words: t.Sequence[str]) -> list[Check]:
     if not words:
         # Most of a test is waiting for guests and links, so three labs at a time fit on two cores.
         shared_out = ["tests/integration", "--numprocesses=3", "--dist=loadfile"]
-        run_it = Check("integration", lambda: _pytest("integration", shared_out, show=True))
+        run_it = Check("integration", lambda: _with_second_look(shared_out))
         return [run_it] if targets else []
     name = words[0][len("test_") :] if words[0].startswith("test_") else words[0]
     if name not in targets:
@@ -112,10 +112,29 @@ def integration(words: t.Sequence[str]) -> list[Check]:
     return [Check(f"integration {name}", lambda: _pytest("integration", [path, *words[1:]], show=True))]
 
 
+def _with_second_look(words: list[str]) -> Outcome:
+    """All tests in the lab; the few that fail run once more, alone, where ``second_look`` allows it. Both runs are shown."""
+    first = _pytest("integration", words, show=True)
+    doubtful = second_look.doubtful(_report("integration"))
+    if not doubtful:
+        return first
+    say(f"running again, alone: {', '.join(doubtful)}")
+    again = ["tests/integration", "--last-failed", "--last-failed-no-failures=none"]
+    second = _pytest("integration-again", again, show=True)
+    for name in second_look.passed(_report("integration-again")):
+        say(f"FLAKY {name}: failed beside other tests, passed alone")
+    return second_look.together(first, second)
+
+
+def _report(part: str) -> pathlib.Path:
+    """Where pytest writes what came of the tests of one part."""
+    return workspace() / f"pytest-{part}.xml"
+
+
 def _pytest(part: str, words: list[str], *, show: bool = False) -> Outcome:
     """Run pytest in the main environment on the checkout itself; with ``show`` its output appears as it comes."""
     venv = venvs.ensure(venvs.MAIN)
-    report = workspace() / f"pytest-{part}.xml"
+    report = _report(part)
     report.unlink(missing_ok=True)
     env = venv.environment()
     paths = f"pythonpath={REPOSITORY} {env['ANSIBLE_COLLECTIONS_PATH']}"
