@@ -8,6 +8,7 @@ VIRTOPS_TEST_LAB names a lab that is already up: it is used and left up, which i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import typing as t
 
@@ -18,6 +19,11 @@ from tests.lab import Lab
 HOSTS = 3
 
 
+def lab_name(role: str) -> str:
+    """The name of a lab that only tests of this checkout use. ``role``: four characters at most."""
+    return f"it{hashlib.sha256(__file__.encode()).hexdigest()[:2]}{role}"
+
+
 @pytest.fixture(scope="session")
 def lab() -> t.Iterator[Lab]:
     """Three hosts, up for the whole session; each of the processes that share the tests out has its own."""
@@ -26,7 +32,7 @@ def lab() -> t.Iterator[Lab]:
         yield Lab.attach(borrowed)
         return
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    built = Lab.up(name=f"it{worker}", hosts=HOSTS)
+    built = Lab.up(name=lab_name(worker), hosts=HOSTS)
     try:
         yield built
     finally:

@@ -10,14 +10,18 @@ import typing as t
 import pytest
 
 from tests.integration.ansible_runs import run_module
+from tests.integration.conftest import lab_name
 from tests.integration.moves import arrived, move
 from tests.lab import Lab
+
+#: One guest or lab serves all of this file.
+pytestmark = pytest.mark.xdist_group("bookworm")
 
 
 @pytest.fixture(scope="module")
 def old_lab() -> t.Iterator[Lab]:
     """Two bookworm hosts."""
-    lab = Lab.up(name="itold", hosts=2, suite="bookworm")
+    lab = Lab.up(name=lab_name("old"), hosts=2, suite="bookworm")
     try:
         yield lab
     finally:

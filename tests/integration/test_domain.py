@@ -16,6 +16,7 @@ import ansible
 import pytest
 
 from tests.integration.ansible_runs import ROOT, Run, run_playbook
+from tests.integration.conftest import lab_name
 from tests.lab import Lab
 
 if t.TYPE_CHECKING:
@@ -43,7 +44,7 @@ Options = dict[str, t.Any]
 @pytest.fixture(scope="module")
 def old_lab() -> t.Iterator[Lab]:
     """A bookworm host."""
-    lab = Lab.up(name="itdomold", hosts=1, suite="bookworm")
+    lab = Lab.up(name=lab_name("dold"), hosts=1, suite="bookworm")
     try:
         yield lab
     finally:

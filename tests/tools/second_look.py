@@ -17,6 +17,7 @@ import xml.etree.ElementTree
 from tests.tools.outcome import Outcome
 
 MOST = 4
+_GROUP = re.compile(r"@[\w-]+$")
 _GRAVE = re.compile(r"two[ _]copies|lost|torn|clean|acknowledged|differ|digest|proof|running_on|corrupt", re.IGNORECASE)
 
 
@@ -47,5 +48,11 @@ def _cases(report: pathlib.Path) -> list[tuple[str, str | None]]:
     found = []
     for case in xml.etree.ElementTree.parse(report).getroot().iter("testcase"):
         faults = [fault.get("message") or "" for fault in [*case.iter("failure"), *case.iter("error")]]
-        found.append((f"{case.get('classname')}::{case.get('name')}", " ".join(faults) if faults else None))
+        found.append((_node(case), " ".join(faults) if faults else None))
     return found
+
+
+def _node(case: xml.etree.ElementTree.Element) -> str:
+    """What pytest calls the test: its file and name, without the group that shared it out."""
+    file = (case.get("classname") or "").replace(".", "/")
+    return f"{file}.py::{_GROUP.sub('', case.get('name') or '')}"

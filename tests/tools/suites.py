@@ -101,8 +101,9 @@ def integration(words: t.Sequence[str]) -> list[Check]:
     """The tests in the lab, all or those of one target; further words are for pytest."""
     targets = integration_targets()
     if not words:
-        # Most of a test is waiting for guests and links, so three labs at a time fit on two cores.
-        shared_out = ["tests/integration", "--numprocesses=3", "--dist=loadfile"]
+        # Most of a test is waiting for guests and links, so four labs at a time fit on two cores. Tests are shared out one by one, but
+        # for those that an xdist_group keeps together: what they share costs time to build.
+        shared_out = ["tests/integration", "--numprocesses=4", "--dist=loadgroup"]
         run_it = Check("integration", lambda: _with_second_look(shared_out))
         return [run_it] if targets else []
     name = words[0][len("test_") :] if words[0].startswith("test_") else words[0]
@@ -119,8 +120,7 @@ def _with_second_look(words: list[str]) -> Outcome:
     if not doubtful:
         return first
     say(f"running again, alone: {', '.join(doubtful)}")
-    again = ["tests/integration", "--last-failed", "--last-failed-no-failures=none"]
-    second = _pytest("integration-again", again, show=True)
+    second = _pytest("integration-again", doubtful, show=True)
     for name in second_look.passed(_report("integration-again")):
         say(f"FLAKY {name}: failed beside other tests, passed alone")
     return second_look.together(first, second)

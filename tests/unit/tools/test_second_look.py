@@ -16,7 +16,7 @@ from tests.tools.second_look import MOST, doubtful, passed, together
 def report(folder: pathlib.Path, *faults: str | None) -> pathlib.Path:
     """A JUnit file with one test for each of ``faults``; None is a test that passed."""
     cases = [
-        f'<testcase classname="c" name="t{number}">{"" if fault is None else f"<failure message={fault!r}/>"}</testcase>'
+        f'<testcase classname="tests.c" name="t{number}[a.b]@lab-1">{"" if fault is None else f"<failure message={fault!r}/>"}</testcase>'
         for number, fault in enumerate(faults)
     ]
     path = folder / "report.xml"
@@ -26,8 +26,8 @@ def report(folder: pathlib.Path, *faults: str | None) -> pathlib.Path:
 
 def test_a_few_plain_failures_are_looked_at_again(tmp_path: pathlib.Path) -> None:
     path = report(tmp_path, None, "waited 60 s for a line of progress", None)
-    assert doubtful(path) == ["c::t1"]
-    assert passed(path) == ["c::t0", "c::t2"]
+    assert doubtful(path) == ["tests/c.py::t1[a.b]"]
+    assert passed(path) == ["tests/c.py::t0[a.b]", "tests/c.py::t2[a.b]"]
 
 
 @pytest.mark.parametrize(
