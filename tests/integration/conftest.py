@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The virtops.kvm authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One lab for all integration tests, clean before and after each of them.
+"""One lab for all integration tests, clean before and after each of them; and one of vm hosts for those that need a kernel of their own.
 
 VIRTOPS_TEST_LAB names a lab that is already up: it is used and left up, which is quick while one writes a test.
 """
@@ -27,12 +27,22 @@ def lab_name(role: str) -> str:
 @pytest.fixture(scope="session")
 def lab() -> t.Iterator[Lab]:
     """Three hosts, up for the whole session; each of the processes that share the tests out has its own."""
+    yield from _up(os.environ.get("PYTEST_XDIST_WORKER", "main"), hosts=HOSTS)
+
+
+@pytest.fixture(scope="session")
+def vm_lab() -> t.Iterator[Lab]:
+    """Two hosts and a storage server with kernels of their own: NFS, LVM. They take minutes to come up, so all tests with them are of
+    the xdist_group "vm hosts", and each file leaves them as it found them."""
+    yield from _up("vm", hosts=2, kind="vm", servers=1)
+
+
+def _up(role: str, **wanted: t.Any) -> t.Iterator[Lab]:
     borrowed = os.environ.get("VIRTOPS_TEST_LAB")
     if borrowed:
         yield Lab.attach(borrowed)
         return
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    built = Lab.up(name=lab_name(worker), hosts=HOSTS)
+    built = Lab.up(name=lab_name(role), **wanted)
     try:
         yield built
     finally:
