@@ -7,6 +7,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from .guest.bare import BareGuest, bare_guest, bare_record, bare_shape, create_bare
 from .guest.guest import Guest, create, disks_of
 from .guest.shapes import shape_named
 from .host import Host
@@ -38,6 +39,8 @@ class Guests:
         return self._guest(name, records[name])
 
     def _guest(self, name: str, record: dict[str, Any]) -> Guest:
+        if "bare" in record:
+            return bare_guest(self, name, record)  # type: ignore[arg-type]
         return Guest(self, name, record["number"], tuple(record["disks"]), tuple(record["files"]))  # type: ignore[arg-type]
 
     def create_guest(self, host: str | Host, shape: str = "qcow2", name: str | None = None, **options: Any) -> Guest:
@@ -55,6 +58,26 @@ class Guests:
             disks = disks_of(name, form)
             records[name] = {"number": number, "disks": disks, "files": disks, "shape": shape}
         made = create(self._guest(name, records[name]), place, form, bool(self.state.facts.get("kvm")))
+        with book.changing():
+            book.facts[name]["files"] = made.files
+        return made
+
+    def create_bare_guest(
+        self, host: str | Host, name: str | None = None, *, wait: bool = True, **options: Any
+    ) -> BareGuest:
+        """Create a guest that a script starts as a plain QEMU process (the options: see `Bare`); returns when it beats."""
+        place = host if isinstance(host, Host) else self.host(host)
+        form = bare_shape(**options)
+        book = self._book()
+        with book.changing():
+            records = book.facts
+            used = {record["number"] for record in records.values()}
+            number = next(number for number in range(150) if number not in used)
+            name = name or f"bare-{number:02d}"
+            if name in records:
+                raise LabError(f"lab {self.name} already has a guest named {name!r}")
+            records[name] = bare_record(number, name, form, place.name)
+        made = create_bare(self, name, records[name], place, wait)  # type: ignore[arg-type]
         with book.changing():
             book.facts[name]["files"] = made.files
         return made

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -63,16 +64,9 @@ def verify(guest: Guest, host: Host, acknowledged: list[int] | None = None, paus
     if acknowledged is None:
         status = guest.status()
         acknowledged = [] if status is None else [int(number) for number in status["a"]]
-    xml = host.virsh("dumpxml", guest.uuid, check=False)
-    sources = disk_sources(xml) if xml.strip() else [(path, path.rpartition(".")[2]) for path in guest.disks]
+    sources = guest.disk_sources(host)
     if not acknowledged:
         acknowledged = [0] * len(sources)
-    running = pause and host.virsh("domstate", guest.uuid, check=False).strip() == "running"
-    if running:
-        host.virsh("suspend", guest.uuid)
-    try:
+    with guest.still(host) if pause else contextlib.nullcontext():
         areas = [read_area(host, path, format) for path, format in sources]
-    finally:
-        if running:
-            host.virsh("resume", guest.uuid)
     return verdict(areas, acknowledged)

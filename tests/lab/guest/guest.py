@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..network import guest_address, mac, netns_of
 from ..shell import LabError, wait_for
+from ..verify import disk_sources
 from ..wire import ask
 from .images import FILL_AT, make_images, remove_file
 from .shapes import Identity, Shape, device_name, disk_path, domain_xml
@@ -109,6 +112,25 @@ class Guest:
         """Pid of its QEMU on a host, as the host sees it."""
         found = host.run(["cat", f"/run/libvirt/qemu/{self.name}.pid"], check=False).stdout.strip()
         return int(found) if found.isdigit() else None
+
+    # ---- reading it back ----
+
+    def disk_sources(self, host: Host) -> list[tuple[str, str]]:
+        """(path, format) of its disks on a host, in its own order."""
+        xml = host.virsh("dumpxml", self.uuid, check=False)
+        return disk_sources(xml) if xml.strip() else [(path, path.rpartition(".")[2]) for path in self.disks]
+
+    @contextlib.contextmanager
+    def still(self, host: Host) -> Iterator[None]:
+        """It writes nothing meanwhile, where it runs on this host."""
+        running = host.virsh("domstate", self.uuid, check=False).strip() == "running"
+        if running:
+            host.virsh("suspend", self.uuid)
+        try:
+            yield
+        finally:
+            if running:
+                host.virsh("resume", self.uuid)
 
     # ---- life ----
 
