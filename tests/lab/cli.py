@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--name", default="lab", help="which lab (default: lab)")
     up = verbs.add_parser("up", parents=[common], help="build the lab, or check and repair it")
-    up.add_argument("--hosts", type=int, default=3)
+    up.add_argument("--hosts", type=int, help="default: 3, of kind vm 2")
     up.add_argument("--suite", choices=SUITES, default="trixie")
     up.add_argument("--kind", choices=KINDS, default="container", help="vm: hosts with kernels of their own, slower")
     up.add_argument("--servers", type=int, default=1, help="storage servers beside the hosts of kind vm (default: 1)")
@@ -60,7 +60,8 @@ def show_status(lab: Lab, as_json: bool) -> int:
 
 def dispatch(options: argparse.Namespace) -> int:
     if options.verb == "up":
-        lab = Lab.up(options.name, options.hosts, options.suite, kind=options.kind, servers=options.servers)
+        hosts = options.hosts or (2 if options.kind == "vm" else 3)
+        lab = Lab.up(options.name, hosts, options.suite, kind=options.kind, servers=options.servers)
         return show_status(lab, False)
     if options.verb == "down":
         Lab(options.name).down()

@@ -82,7 +82,8 @@ def plug_host(state: State, lab: str, host: str, number: int, own_kernel: bool =
         batch(
             space,
             "link add name br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
-            f"link set br0 address {mac(lab, 0xFF00 + number)}\n",
+            # That of the host's own br0 it must not have: what is for the host would end here.
+            f"link set br0 address {mac(lab, (0xFD00 if own_kernel else 0xFF00) + number)}\n",
         )
     if not has_link(space, "eth0"):
         if has_link(lan, host):
