@@ -125,13 +125,34 @@ options:
     type: list
     elements: str
     default: []
+  policies:
+    description:
+      - Rules for some of the domains, each a dictionary. All rules that match a domain apply to it, in this order; a later one wins
+        where two say something about the same, and groups add up. What no rule says is as the other options say.
+      - C(match) (required) is a JMESPath expression over the facts of one domain as M(virtops.kvm.domain_info) returns them, with
+        the additional key C(host), such as C(starts_with(name, 'db'\)). The rule holds for the domains for which it is true;
+        C(name) is, for all of them.
+        C(name) is what plans and messages call the rule.
+      - C(method) is how a domain moves while it runs, C(auto), C(live_shared), C(live_block), C(offline) or C(seeded). C(may_stop)
+        (a boolean) says whether it may be stopped for that, and wins over O(may_stop); C(max_stop) for how many seconds, and wins
+        over O(max_stop). C(max_pause) is the longest pause in milliseconds that is permitted when it moves live.
+      - C(priority) (C(0) for all others) lets moves of a higher one start first. C(order_group) (C(0) for all others) lets those of a
+        lower group start before all of a higher one; they do not wait for each other's end.
+      - C(affinity) names groups whose domains go to one host, the one where a member runs already if there is one.
+        C(anti_affinity) names groups of which no two domains go to one host, nor to one where a member runs. C(pinned) names the
+        only hosts that may take it. All three take a name or a list of names.
+      - C(skip) (a boolean) says that it stays where it is.
+      - A plan that was made with policies holds them; O(saved_plan) needs them no more.
+    type: list
+    elements: dict
+    default: []
   saved_plan:
     description:
       - A plan that was made before. Instead of planning, the module makes sure that it still fits O(facts) and returns it.
       - It fails with C(PLAN_STALE) and says what changed when it does not. The options that shape a plan are ignored.
     type: dict
 requirements:
-  - jmespath, for O(select) and O(may_stop)
+  - jmespath, for O(select), O(may_stop) and O(policies)
 seealso:
   - module: virtops.kvm.host_info
   - module: virtops.kvm.domain_info
@@ -156,6 +177,27 @@ EXAMPLES = r"""
     shut_off: stay
     may_stop: "[?starts_with(name, 'test-')]"
     max_stop: 300
+  register: planned
+  delegate_to: localhost
+
+- name: Plan by policies
+  virtops.kvm.evacuation_plan:
+    facts: "{{ surveyed }}"
+    sources: [kvm1]
+    policies:
+      - name: databases
+        match: starts_with(name, 'db')
+        priority: 10
+        max_pause: 200
+        anti_affinity: databases
+      - name: test machines
+        match: starts_with(name, 'test-')
+        may_stop: true
+        max_stop: 300
+        order_group: 1
+      - name: monitoring stays
+        match: name == 'monitor'
+        skip: true
   register: planned
   delegate_to: localhost
 
@@ -237,6 +279,9 @@ plan:
         stop_seconds:
           description: For how long it may be stopped; null for a live move, and for a domain that is shut off.
           type: float
+        max_downtime:
+          description: The longest pause in milliseconds that O(policies) permit; null where they say nothing.
+          type: int
         warnings:
           description: What to know of this move.
           type: list
@@ -273,7 +318,7 @@ plan:
           description: Its host.
           type: str
         code:
-          description: V(SHUTOFF), V(EXCLUDED), V(NOT_SELECTED) or V(RUNS_ELSEWHERE).
+          description: V(SHUTOFF), V(EXCLUDED), V(NOT_SELECTED), V(POLICY) or V(RUNS_ELSEWHERE).
           type: str
         reason:
           description: Why it stays.
@@ -325,6 +370,7 @@ blocked_count:
   type: int
 """
 
+import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
@@ -338,6 +384,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.method import L
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts, Plan
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import ORDERS, PlanOptions, Reserve
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner import plan as make_plan
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.rules import idle, parse, terms_of
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.saved import read_plan, still_fits
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import chosen, stopping
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import table_of
@@ -365,6 +412,7 @@ def argument_spec() -> dict[str, t.Any]:
         "link_rate": {"type": "float", "default": 110.0},
         "order": {"type": "str", "choices": list(ORDERS), "default": "memory"},
         "accept": {"type": "list", "elements": "str", "default": []},
+        "policies": {"type": "list", "elements": "dict", "default": []},
         "saved_plan": {"type": "dict"},
     }
 
@@ -374,8 +422,11 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
     facts = [_facts(data) for data in params["facts"]]
     if params["saved_plan"]:
         return _result(still_fits(read_plan(params["saved_plan"]), facts, params["sources"]), params)
-    options = _options(params, facts)
-    return _result(make_plan(facts, options), params, _useless_names(options, facts))
+    rules = parse(params["policies"], [one.name for one in facts])
+    terms = terms_of(rules, [(one.name, domain) for one in facts for domain in one.domains])
+    options = dataclasses.replace(_options(params, facts), terms=terms)
+    warnings = [f"{label} of the policies matches no domain." for label in idle(rules, terms)]
+    return _result(make_plan(facts, options), params, (*_useless_names(options, facts), *warnings))
 
 
 def _facts(data: dict[str, t.Any]) -> HostFacts:

@@ -21,19 +21,36 @@ else:
     IMPORT_ERROR = None
 
 
+def compiled(expression: str, option: str) -> None:
+    """Make sure that ``expression`` can be read. Raises as search() does."""
+    _needed()
+    try:
+        jmespath.compile(expression)
+    except JMESPathError as exc:
+        raise _unusable(expression, option, exc) from exc
+
+
 def search(expression: str, data: t.Any, option: str = "select") -> t.Any:
     """The answer of the JMESPath ``expression`` for ``data``. ``option`` names the user's option in an InputError."""
+    _needed()
+    try:
+        return jmespath.search(expression, data)
+    except JMESPathError as exc:
+        raise _unusable(expression, option, exc) from exc
+
+
+def _needed() -> None:
     if IMPORT_ERROR is not None:
         raise KvmError(
             "MISSING_LIBRARY",
             "The Python library jmespath is not installed where this module runs; install python3-jmespath and run again.",
             library="jmespath",
         )
-    try:
-        return jmespath.search(expression, data)
-    except JMESPathError as exc:
-        raise InputError(
-            option,
-            f"The JMESPath expression in '{option}' cannot be used: {' '.join(str(exc).split())}.",
-            expression=expression,
-        ) from exc
+
+
+def _unusable(expression: str, option: str, error: Exception) -> InputError:
+    return InputError(
+        option,
+        f"The JMESPath expression in '{option}' cannot be used: {' '.join(str(error).split())}.",
+        expression=expression,
+    )

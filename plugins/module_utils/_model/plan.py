@@ -32,7 +32,8 @@ class PlannedMove:
 
     ``id`` names the move's inventory host: the domain's name, made unique where two would clash. ``runs`` tells whether it runs
     before the move, and so after it; ``may_stop`` that the user permits to stop it on the way, and ``stop_seconds`` for how long
-    (None for a live method, and for what does not run anyway). ``mapping`` is what of the user's mapping concerns it.
+    (None for a live method, and for what does not run anyway). ``mapping`` is what of the user's mapping concerns it, and
+    ``max_downtime`` the longest pause in milliseconds that the policies permit; None where they say nothing.
     """
 
     id: str
@@ -51,6 +52,7 @@ class PlannedMove:
     may_stop: bool = False
     stop_seconds: t.Optional[float] = None
     mapping: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    max_downtime: t.Optional[int] = None
 
 
 @dataclasses.dataclass(frozen=True)

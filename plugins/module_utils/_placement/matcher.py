@@ -93,8 +93,9 @@ class Matcher:
         """The item with what ties it to its host live, and the sentences that keep it from leaving at all."""
         if not item.domain.active:
             return item, self._anywhere(item, OFFLINE)[0]
-        if self._options.method in STOPPED_METHODS:
-            return item, self._anywhere(item, self._options.method)[0]
+        asked = self._options.method_of(item.domain)
+        if asked in STOPPED_METHODS:
+            return item, self._anywhere(item, asked)[0]
         live = self._anywhere(item, "auto")[0]
         left = self._anywhere(item, OFFLINE)[0] if live else []
         if item.may_stop:
@@ -105,9 +106,10 @@ class Matcher:
         """How ``item`` fits on ``bin_``: live where that can be, else stopped where that helps and is permitted."""
         if not item.domain.active:
             return self._tried(item, bin_, OFFLINE)
-        if self._options.method in STOPPED_METHODS:
-            return self._stopped_as_asked(item, bin_)
-        live = self._tried(item, bin_, self._options.method)
+        asked = self._options.method_of(item.domain)
+        if asked in STOPPED_METHODS:
+            return self._stopped_as_asked(item, bin_, asked)
+        live = self._tried(item, bin_, asked)
         obstacles = (*item.tied, *live.reasons)
         if not obstacles:
             return live
@@ -122,13 +124,13 @@ class Matcher:
         choice = dataclasses.replace(fitting.choice, reason=stop.reason)
         return dataclasses.replace(fitting, choice=choice, warnings=(*stop.warnings, *fitting.warnings), stops=True)
 
-    def _stopped_as_asked(self, item: Item, bin_: Bin) -> Fitting:
+    def _stopped_as_asked(self, item: Item, bin_: Bin, asked: str) -> Fitting:
         """The user asks for a stopped method, and still has to permit the stop."""
-        fitting = dataclasses.replace(self._tried(item, bin_, self._options.method), stops=True)
+        fitting = dataclasses.replace(self._tried(item, bin_, asked), stops=True)
         if item.may_stop:
             return fitting
         pair = self._pair(item, bin_)
-        refusal = may_not_stop(pair.move, item.domain, self._options.method)
+        refusal = may_not_stop(pair.move, item.domain, asked)
         reasons = (*fitting.reasons, f"{_short(pair, refusal.message)} {refusal.remedy}")
         return dataclasses.replace(fitting, reasons=reasons)
 

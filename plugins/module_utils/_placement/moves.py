@@ -31,7 +31,7 @@ def ordered_moves(
         (problem.items[item], problem.bins[where].name, problem.fittings[item][where])
         for item, where in assignment.items()
     ]
-    rows = _ordered(rows, options.order)
+    rows = _ordered(rows, options)
     ids = _identifiers([item for item, _destination, _fitting in rows], host_names)
     return tuple(
         _move(index, ids[index - 1], item, destination, fitting, options)
@@ -42,7 +42,16 @@ def ordered_moves(
 Row = tuple[Item, str, Fitting]
 
 
-def _ordered(rows: list[Row], order: str) -> list[Row]:
+def _ordered(rows: list[Row], options: PlanOptions) -> list[Row]:
+    """As the policies say, and among equals as the option order does."""
+    ranks: dict[tuple[int, int], list[Row]] = {}
+    for row in rows:
+        terms = options.terms_of(row[0].domain)
+        ranks.setdefault((terms.order_group, -terms.priority), []).append(row)
+    return [row for rank in sorted(ranks) for row in _equals(ranks[rank], options.order)]
+
+
+def _equals(rows: list[Row], order: str) -> list[Row]:
     keys: dict[str, t.Callable[[Row], tuple[t.Any, ...]]] = {
         "memory": lambda row: (-_memory_sent(row[0], row[2]), row[0].key),
         "disk": lambda row: (-row[2].copy_bytes, row[0].key),
@@ -83,7 +92,10 @@ def _move(index: int, name: str, item: Item, destination: str, fitting: Fitting,
     room = (
         f"{format_bytes(domain.memory)} of memory and {domain.vcpus} virtual CPU(s)" if domain.active else "its disks"
     )
+    terms = options.terms_of(domain)
     reason = f"{method}: {fitting.choice.reason}; {destination} has room for {room}; {_ORDER_REASONS[options.order]}"
+    if terms.rules:
+        reason += f"; {terms.by} of the policies holds"
     return PlannedMove(
         id=name,
         order=index,
@@ -100,6 +112,7 @@ def _move(index: int, name: str, item: Item, destination: str, fitting: Fitting,
         runs=domain.active,
         may_stop=domain.active and method in STOPPED_METHODS,
         stop_seconds=expected.stopped,
+        max_downtime=terms.max_pause,
     )
 
 

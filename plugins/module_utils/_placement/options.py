@@ -13,8 +13,10 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import GIB, KIB, MIB
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import default_reserve
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.terms import NO_TERMS, Terms
 
 ORDERS = ("memory", "disk", "small", "name")
 #: What becomes of domains that are shut off.
@@ -65,7 +67,7 @@ class PlanOptions:
     findings that the user accepts. ``homes`` names the one host that may take a domain, by its UUID; others go anywhere.
     ``may_stop`` holds the UUIDs of running domains that may be stopped where no live method works, ``max_stop`` for how many
     seconds (0 for no limit); ``shut_off`` says whether domains that do not run move. ``networks`` and ``bridges`` map names on
-    the sources to names on the destinations."""
+    the sources to names on the destinations. ``terms`` holds what the policies say, by the UUIDs of the domains that they match."""
 
     sources: tuple[str, ...]
     destinations: tuple[str, ...] = ()
@@ -84,3 +86,22 @@ class PlanOptions:
     max_stop: float = 0.0
     networks: dict[str, str] = dataclasses.field(default_factory=dict)
     bridges: dict[str, str] = dataclasses.field(default_factory=dict)
+    terms: dict[str, Terms] = dataclasses.field(default_factory=dict)
+
+    def terms_of(self, domain: Domain) -> Terms:
+        """What the policies say of one domain."""
+        return self.terms.get(domain.uuid, NO_TERMS)
+
+    def method_of(self, domain: Domain) -> str:
+        """The method asked for, by the policies or for all."""
+        return self.terms_of(domain).method or self.method
+
+    def stoppable(self, domain: Domain) -> bool:
+        """Whether it may be stopped while it runs: the policies' word, else the option's."""
+        said = self.terms_of(domain).may_stop
+        return domain.active and (domain.uuid in self.may_stop if said is None else said)
+
+    def max_stop_of(self, domain: Domain) -> float:
+        """For how many seconds it may be stopped; 0 for no limit."""
+        said = self.terms_of(domain).max_stop
+        return self.max_stop if said is None else said

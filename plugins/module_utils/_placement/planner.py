@@ -22,6 +22,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
     Staying,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import memory_needed
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.affinity import partners, solve_together
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.fingerprint import parts_of, whole
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.matcher import Matcher, Place
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.moves import ordered_moves
@@ -37,7 +38,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._placement.problem imp
     make_bin,
     shortage,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._placement.solve import State, solve
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.solve import State
 
 #: The key under which a domain's reasons stand that hold whatever the host.
 ANY_HOST = "any host"
@@ -92,7 +93,8 @@ def plan(facts: t.Sequence[HostFacts], options: PlanOptions, place: Place | None
     bins = [make_bin(one, options) for one in fleet.destinations]
     matcher = Matcher(options, place) if place else Matcher(options)
     movable, blocked = _leave_at_all(items, matcher, fleet)
-    fittings = [[_fitting(matcher, item, bin_, options) for bin_ in bins] for item in movable]
+    homes = frozenset(group for bin_ in bins for group in bin_.homes)
+    fittings = [[_fitting(matcher, item, bin_, options, homes) for bin_ in bins] for item in movable]
     problem, assignment = _solved(movable, bins, fittings)
     state = State(problem)
     for item, where in assignment.items():
@@ -117,22 +119,32 @@ def plan(facts: t.Sequence[HostFacts], options: PlanOptions, place: Place | None
 def _solved(items: list[Item], bins: list[Bin], fittings: list[list[Fitting]]) -> tuple[Problem, dict[int, int]]:
     """The assignment, and the problem that it solves: a guest that some host takes live is stopped only if that has no room left."""
     problem = Problem(items, bins, [live_alone(row) for row in fittings])
-    assignment = solve(problem)
+    assignment = solve_together(problem)
     second = {item for item, row in enumerate(fittings) if item not in assignment and problem.fittings[item] != row}
     if not second:
         return problem, assignment
     rows = [row if item in second else problem.fittings[item] for item, row in enumerate(fittings)]
     problem = Problem(items, bins, rows)
-    return problem, solve(problem)
+    return problem, solve_together(problem)
 
 
-def _fitting(matcher: Matcher, item: Item, bin_: Bin, options: PlanOptions) -> Fitting:
-    """How ``item`` fits on ``bin_``; a domain with a home fits nowhere else."""
+def _fitting(matcher: Matcher, item: Item, bin_: Bin, options: PlanOptions, homes: frozenset[str]) -> Fitting:
+    """How ``item`` fits on ``bin_``; a domain with a home fits nowhere else, and so does one that the policies tie to hosts, or to
+    domains that run on one of the destinations (``homes`` are the affinity groups of those)."""
     fitting = matcher.fitting(item, bin_)
+    reasons = []
     home = options.homes.get(item.domain.uuid, bin_.name)
-    if home == bin_.name:
-        return fitting
-    return dataclasses.replace(fitting, reasons=(f"Its home is {home}.", *fitting.reasons))
+    if home != bin_.name:
+        reasons.append(f"Its home is {home}.")
+    terms = options.terms_of(item.domain)
+    if terms.pinned and bin_.name not in terms.pinned:
+        reasons.append(f"It may only go to {' or '.join(terms.pinned)}, by {terms.by} of the policies.")
+    reasons += [
+        f"A member of its affinity group ({group}) runs on another host."
+        for group in terms.affinity
+        if group in homes and group not in bin_.homes
+    ]
+    return dataclasses.replace(fitting, reasons=(*reasons, *fitting.reasons)) if reasons else fitting
 
 
 def _who_moves(fleet: Fleet, facts: t.Sequence[HostFacts], options: PlanOptions) -> tuple[list[Item], list[Staying]]:
@@ -149,8 +161,10 @@ def _who_moves(fleet: Fleet, facts: t.Sequence[HostFacts], options: PlanOptions)
             if code:
                 staying.append(Staying(domain.name, domain.uuid, one.name, code, reason))
             else:
-                may_stop = domain.active and domain.uuid in options.may_stop
-                items.append(Item(domain, one, groups_of(domain.name, options.anti_affinity), may_stop))
+                together = options.terms_of(domain).affinity
+                items.append(
+                    Item(domain, one, groups_of(domain, options), options.stoppable(domain), together=together)
+                )
     return items, staying
 
 
@@ -203,6 +217,9 @@ def _no_place(problem: Problem, state: State, index: int) -> Blocked:
                 for resource, amount in fitting.demand.items()
                 if amount > state.free[where][resource]
             ]
+        if not found:
+            others = ", ".join(f"'{name}'" for name in partners(problem, index))
+            found.append(f"It does not fit there together with {others}, as its affinity group asks.")
         reasons[bin_.name] = tuple(found)
     return Blocked(item.domain.name, item.domain.uuid, item.source.name, reasons)
 

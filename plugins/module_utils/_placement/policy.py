@@ -24,6 +24,9 @@ def why_stay(domain: Domain, options: PlanOptions) -> tuple[str, str]:
     """Code and sentence for a domain that does not move because of what the user decided; empty for one that has to."""
     if domain.name in options.exclude or domain.uuid in options.exclude:
         return "EXCLUDED", "It is excluded by option exclude."
+    terms = options.terms_of(domain)
+    if terms.skip:
+        return "POLICY", f"It stays by {terms.by} of the policies."
     if options.selected is not None and domain.uuid not in options.selected:
         return "NOT_SELECTED", "Option select does not choose it."
     if not domain.active and options.shut_off == STAY:
@@ -66,10 +69,11 @@ def how_to_stop(domain: Domain, obstacle: str, disk_bytes: int, options: PlanOpt
         for method in (OFFLINE, SEEDED)
     }
     blocked = f"it cannot move live ({obstacle.rstrip('.').replace('; ', ', ')}) and may be stopped"
-    limit = format_seconds(options.max_stop)
-    if not options.max_stop:
+    max_stop = options.max_stop_of(domain)
+    limit = format_seconds(max_stop)
+    if not max_stop:
         return Stop(OFFLINE, f"{blocked}, for about {format_seconds(seconds[OFFLINE])}")
-    if seconds[OFFLINE] <= options.max_stop:
+    if seconds[OFFLINE] <= max_stop:
         return Stop(OFFLINE, f"{blocked}, and about {format_seconds(seconds[OFFLINE])} is within {limit}")
     method = SEEDED if disk_bytes else OFFLINE
     reason = blocked
@@ -78,7 +82,7 @@ def how_to_stop(domain: Domain, obstacle: str, disk_bytes: int, options: PlanOpt
             f", but copying it offline (about {format_seconds(seconds[OFFLINE])}) exceeds {limit}, "
             f"so it is stopped for the rest only (about {format_seconds(seconds[SEEDED])})"
         )
-    if seconds[method] <= options.max_stop:
+    if seconds[method] <= max_stop:
         return Stop(method, reason)
     warning = f"It may be stopped for {limit}, and is likely to be stopped for {format_seconds(seconds[method])}."
     return Stop(method, reason, (warning,))

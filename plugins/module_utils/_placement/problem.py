@@ -11,7 +11,6 @@ Which item fits where is said in ``matcher``; capacity that items compete for is
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
@@ -31,13 +30,15 @@ NAME_GROUP = "name "
 @dataclasses.dataclass(frozen=True)
 class Item:
     """One domain that has to move. ``groups`` are its anti-affinity groups: no two of a group share a host. ``may_stop`` tells
-    that it may be stopped where no live method works; ``tied`` is what keeps it from leaving live for any host at all."""
+    that it may be stopped where no live method works; ``tied`` is what keeps it from leaving live for any host at all. The members
+    of a group in ``together`` share a host."""
 
     domain: Domain
     source: HostFacts
     groups: tuple[str, ...] = ()
     may_stop: bool = False
     tied: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -48,13 +49,15 @@ class Item:
 @dataclasses.dataclass(frozen=True)
 class Bin:
     """One host that may take items: ``free`` is the hard limit now; ``used`` and ``size`` (memory, vCPUs) are what a second
-    survey finds again, so that preferences rest on them alone. ``taken`` are anti-affinity groups with a member there."""
+    survey finds again, so that preferences rest on them alone. ``taken`` are anti-affinity groups with a member there, ``homes``
+    affinity groups with one."""
 
     facts: HostFacts
     free: dict[Resource, float]
     used: dict[Resource, float]
     size: dict[Resource, float]
     taken: frozenset[str] = frozenset()
+    homes: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -90,9 +93,10 @@ class Problem:
         return [index for index, fitting in enumerate(self.fittings[item]) if not fitting.reasons]
 
 
-def groups_of(name: str, anti_affinity: t.Sequence[t.Sequence[str]]) -> tuple[str, ...]:
-    """The anti-affinity groups of a domain name. One host cannot hold two domains of one name, so that is a group too."""
-    return (f"{NAME_GROUP}{name}", *(", ".join(group) for group in anti_affinity if name in group))
+def groups_of(domain: Domain, options: PlanOptions) -> tuple[str, ...]:
+    """The anti-affinity groups of a domain. One host cannot hold two domains of one name, so that is a group too."""
+    named = (", ".join(group) for group in options.anti_affinity if domain.name in group)
+    return (f"{NAME_GROUP}{domain.name}", *dict.fromkeys((*named, *options.terms_of(domain).anti_affinity)))
 
 
 def make_bin(facts: HostFacts, options: PlanOptions) -> Bin:
@@ -109,9 +113,10 @@ def make_bin(facts: HostFacts, options: PlanOptions) -> Bin:
         if pool.active and pool.path:
             store = ("disk", store_of(pool))
             free[store] = min(pool.available, free.get(store, pool.available))
-    taken = frozenset(group for domain in active for group in groups_of(domain.name, options.anti_affinity)[1:])
+    taken = frozenset(group for domain in active for group in groups_of(domain, options)[1:])
+    homes = frozenset(group for domain in active for group in options.terms_of(domain).affinity)
     size: dict[Resource, float] = {MEMORY: max(1, host.memory_total - reserve), VCPUS: max(1.0, slots)}
-    return Bin(facts, free, {MEMORY: held, VCPUS: vcpus}, size, taken)
+    return Bin(facts, free, {MEMORY: held, VCPUS: vcpus}, size, taken, homes)
 
 
 def shortage(resource: Resource, amount: float, free: float) -> str:
