@@ -58,16 +58,21 @@ def test_a_host_is_emptied_as_announced_and_filled_again(lab: Lab, hosts: list[s
     )
     before = {guest.name: definition(guest) for guest in (web, special, archive)}
 
-    check = start(lab, "evacuate", tmp_path, "--check", "--diff")
+    rules = [{"name": "web", "match": "starts_with(name, 'web')", "pinned": "kvm3", "max_pause": 900}]
+    check = start(lab, "evacuate", tmp_path, "--check", "--diff", evacuate_policies=rules)
     assert check.status == 0, check.output
     assert {web.name, SPECIAL, archive.name, SOURCE} <= set(announced(check))
     assert list(tmp_path.iterdir()) == []
     assert not cordoned(lab)
     assert web.running_on() == special.running_on() == [SOURCE]
 
-    run = start(lab, "evacuate", tmp_path)
+    run = start(lab, "evacuate", tmp_path, evacuate_policies=rules)
     assert run.status == 0, run.output
     assert announced(run) == announced(check)
+    assert web.running_on() == ["kvm3"]
+    (planned,) = (one for one in run.result("evacuation_plan")["plan"]["moves"] if one["domain"] == "web01")
+    assert planned["max_downtime"] == 900
+    assert "rule 1 (web) of the policies holds" in planned["reason"]
     for guest in (web, special):
         (place,) = guest.running_on()
         assert place != SOURCE
@@ -234,11 +239,13 @@ def test_what_cannot_work_is_one_sentence_and_changes_nothing(
     limited = start(lab, "evacuate", tmp_path, "--limit", "localhost,kvm1")
     wrong = start(lab, "evacuate", tmp_path, evacuate_bandwidth="fast")
     ticketless = start(lab, "restore", tmp_path)
+    misspelt = start(lab, "evacuate", tmp_path, evacuate_policies=[{"match": "name", "methd": "offline"}])
     for run, words in (
         (missing, "Say which hosts to empty and which hosts may take their domains"),
         (nobody, "1 hosts to empty and 0 other hosts"),
         (limited, "without --limit"),
         (wrong, "evacuate_bandwidth"),
+        (misspelt, "policies[0].methd is unknown; did you mean method?"),
         (ticketless, "Say which return ticket brings the domains home"),
     ):
         assert run.status != 0, run.output
