@@ -13,19 +13,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import json
-import os
-import queue
-import signal
-import socket
-import sys
-import threading
 import typing as t
 import uuid
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.serving import Request, Value, answer, hello, serve
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import agentfiles, fine, qemunbd, wire
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.agentimage import Image, Target
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
@@ -37,13 +31,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.wire import checked_path
 
-#: The sender says something every few seconds; when it does not, the link is down for good, or the sender is.
-SILENCE_SECONDS = 90.0
 _VIRSH_SECONDS = 30.0
 _VERBS_OF_READERS = ("digests", "answers")
-
-Value = t.Any
-Request = dict[str, t.Any]
 
 
 class Agent:
@@ -88,16 +77,7 @@ class Agent:
             self._answer(request)
 
     def _answer(self, request: Request) -> None:
-        number = request.get("id")
-        try:
-            self._say({"id": number, "value": self._verbs[request["verb"]](**request.get("args", {}))})
-        except KvmError as exc:
-            error = {"code": exc.error_code, "message": exc.message, "details": exc.details}
-            self._say({"id": number, "error": error})
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            code = "DESTINATION_FULL" if isinstance(exc, OSError) and exc.errno in (28, 122) else "REMOTE_FAILED"
-            text = f"{type(exc).__name__} on {socket.gethostname()}: {exc}"
-            self._say({"id": number, "error": {"code": code, "message": text, "details": {}}})
+        self._say(answer(self._verbs, request))
 
     def close(self) -> None:
         """End everything that was started; partial images stay."""
@@ -117,14 +97,7 @@ class Agent:
         self._place = (uri, str(uuid.UUID(secret)) if secret else "")
 
     def _hello(self) -> Value:
-        connection = os.environ.get("SSH_CONNECTION", "").split()
-        return {
-            "host": socket.gethostname(),
-            "user": os.getuid(),
-            "pid": os.getpid(),
-            "address": connection[2] if len(connection) == 4 else "",
-            "threads": threads_for(),
-        }
+        return {**hello(), "threads": threads_for()}
 
     def _open(self, **args: t.Any) -> Value:
         target = Target(**dict(args, path=checked_path(args["path"])))
@@ -177,49 +150,6 @@ class Agent:
         return found
 
 
-class _Ended(Exception):
-    """A signal asks us to end."""
-
-
-def _end(number: int, unused_frame: t.Any) -> t.NoReturn:
-    raise _Ended(number)
-
-
 def main() -> None:
     """Serve until the connection closes, falls silent, or a signal comes."""
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _end)
-    # What anything prints by accident must not look like an answer.
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    lock = threading.Lock()
-
-    def say(answer: Request) -> None:
-        line = json.dumps(answer, separators=(",", ":")).encode("ascii") + b"\n"
-        with lock, contextlib.suppress(OSError, ValueError):
-            out.write(line)
-            out.flush()
-
-    lines: queue.Queue[bytes] = queue.Queue()
-
-    def listen() -> None:
-        for line in sys.stdin.buffer:
-            lines.put(line)
-        lines.put(b"")
-
-    threading.Thread(target=listen, daemon=True).start()
-    agent = Agent(say)
-    try:
-        while True:
-            line = lines.get(timeout=SILENCE_SECONDS)
-            if not line:
-                break
-            agent.handle(json.loads(line))
-    except (_Ended, queue.Empty):
-        pass
-    finally:
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        agent.close()
-        # Threads that still read must not keep us.
-        os._exit(0)
+    serve(Agent)

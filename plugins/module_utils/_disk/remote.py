@@ -16,7 +16,7 @@ import typing as t
 import zlib
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import clock as clock_module
-from ansible_collections.virtops.kvm.plugins.module_utils._core import command, errors, mounts
+from ansible_collections.virtops.kvm.plugins.module_utils._core import command, errors, mounts, serving
 from ansible_collections.virtops.kvm.plugins.module_utils._core.command import Process
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import (
@@ -39,6 +39,7 @@ SHIPPED: tuple[t.Any, ...] = (
     clock_module,
     command,
     mounts,
+    serving,
     digest,
     fine,
     wire,
@@ -70,9 +71,9 @@ module.main()
 """
 
 
-def boot_text() -> bytes:
-    """What the receiving end reads first: its own program."""
-    sources = [(module.__name__, module.__spec__.loader.get_source(module.__name__)) for module in SHIPPED]
+def boot_text(shipped: t.Sequence[t.Any] = SHIPPED) -> bytes:
+    """What the receiving end reads first: its own program, whose last module has its main()."""
+    sources = [(module.__name__, module.__spec__.loader.get_source(module.__name__)) for module in shipped]
     data = zlib.compress(_LOAD.format(sources=sources).encode("utf-8"), 9)
     return b"%d\n" % len(data) + data
 
@@ -80,8 +81,11 @@ def boot_text() -> bytes:
 class Remote:
     """A receiving end. Create it in a thread that lives as long as it; close it, best as a context manager."""
 
-    def __init__(self, words: t.Sequence[str], label: str, target: SshTarget | None) -> None:
+    def __init__(
+        self, words: t.Sequence[str], label: str, target: SshTarget | None, shipped: t.Sequence[t.Any] = SHIPPED
+    ) -> None:
         self.label = label
+        self._shipped = shipped
         self.target = target
         self.sent = 0
         self.received = 0
@@ -104,13 +108,13 @@ class Remote:
             raise
 
     @classmethod
-    def connect(cls, target: str, label: str | None = None) -> Remote:
-        """The receiving end on another host. ``target`` is a libvirt URI with ssh, or a name for ssh.
+    def connect(cls, target: str, label: str | None = None, shipped: t.Sequence[t.Any] = SHIPPED) -> Remote:
+        """The receiving end on another host. ``target`` is a libvirt URI with ssh, or a name for ssh; ``shipped`` what it is made of.
 
         Raises KvmError HOST_UNREACHABLE and PROGRAM_MISSING.
         """
         where = SshTarget.parse(target)
-        return cls(where.words(command=f"exec python3 -c '{_BOOT}'"), label or where.host, where)
+        return cls(where.words(command=f"exec python3 -c '{_BOOT}'"), label or where.host, where, shipped)
 
     @classmethod
     def local(cls) -> Remote:
@@ -125,7 +129,7 @@ class Remote:
 
     def _begin(self) -> None:
         with contextlib.suppress(OSError):
-            self._write(boot_text())
+            self._write(boot_text(self._shipped))
         hello = self.call("hello", timeout=_HELLO_SECONDS)
         if hello["user"] != 0:
             raise KvmError(
