@@ -30,7 +30,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import
 
 display = Display()
 
-MODULE = "virtops.kvm.domain_migration"
 #: The module has its own time limit, scaled by size; Ansible's may only be there because there must be one.
 ASYNC_LIMIT = 30 * 24 * 3600
 DEFAULT_INTERVAL = 5.0
@@ -63,6 +62,10 @@ Result = dict[str, t.Any]
 class ActionModule(ActionBase):
     """Runs the module directly in check mode, and in the background otherwise."""
 
+    #: The module whose half this is, and what it moves.
+    MODULE = "virtops.kvm.domain_migration"
+    NOUN = "domain"
+
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> Result:
         """Run it to its end and give the module's own result."""
         super().run(tmp, task_vars)
@@ -72,7 +75,7 @@ class ActionModule(ActionBase):
         except InputError as error:
             return {"failed": True, "msg": error.message, "error_code": error.error_code, "details": error.details}
         if self._task.check_mode:
-            checked = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+            checked = self._execute_module(module_name=self.MODULE, module_args=arguments, task_vars=task_vars)
             return _with_service(checked, ServiceProbe(service).once() if service else None)
         probe = ServiceProbe(service) if service else None
         if probe is not None:
@@ -85,7 +88,9 @@ class ActionModule(ActionBase):
             check_progress_id(progress_id)
         except InputError:
             # The module says it better.
-            return t.cast(Result, self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+            return t.cast(
+                Result, self._execute_module(module_name=self.MODULE, module_args=arguments, task_vars=task_vars)
+            )
         arguments["progress_id"] = progress_id
         with _Interrupts() as interrupts:
             with _turn(interrupts):
@@ -120,7 +125,9 @@ class ActionModule(ActionBase):
         try:
             return t.cast(
                 Result,
-                self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars, wrap_async=True),
+                self._execute_module(
+                    module_name=self.MODULE, module_args=arguments, task_vars=task_vars, wrap_async=True
+                ),
             )
         finally:
             self._task.async_val = before
@@ -238,7 +245,7 @@ class _Watch:
         else:
             why = f"could not be watched, because its host was out of reach for {LOST_SECONDS:g} s; it goes on there"
             code = "HOST_LOST"
-        msg = f"The move of domain '{name}' {why}. Run again: that follows it to its end, or starts it anew."
+        msg = f"The move of the {self._action.NOUN} '{name}' {why}. Run again: that follows it to its end, or starts it anew."
         return {"failed": True, "msg": msg, "error_code": code, "details": {}}
 
     def _ask_to_abort(self) -> None:
@@ -248,7 +255,9 @@ class _Watch:
         if answer is not None and "asked" in answer:
             self._aborted_at = time.monotonic()
             self._interrupts.answered = True
-            _say_last(f"{self._name or 'the move'}  aborting: waits until the domain is safe on its source")
+            _say_last(
+                f"{self._name or 'the move'}  aborting: waits until the {self._action.NOUN} is safe on its source"
+            )
 
     def _tell(self, text: str, now: float) -> None:
         if not text:

@@ -466,7 +466,6 @@ details:
 """
 
 import contextlib
-import signal
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
@@ -481,7 +480,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.service import 
     KINDS,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Carrier
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Stop, signals
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     ACTIONS,
     CHAINS,
@@ -572,7 +571,7 @@ def run(params: Params, check_mode: bool, gateway: GatewayMaker) -> Result:
     stop, workspace = Stop(), Workspace()
     with (
         contextlib.closing(gateway(params["destination"], params["destination_label"], params["source_label"])) as ends,
-        _signals(stop),
+        signals(stop),
     ):
         context = Context(
             gateway=ends,
@@ -607,22 +606,6 @@ def _carrier(params: Params, options: Options, label: str) -> Carrier:
 
     host = options.transfer_host or params["destination"]
     return DiskCarrier(host, label, address=options.migration_address or "", bandwidth=options.bandwidth)
-
-
-@contextlib.contextmanager
-def _signals(stop: Stop) -> t.Iterator[None]:
-    """Take SIGTERM and SIGINT as the wish to end the move, not as the end of this process."""
-    names = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT", signal.SIGHUP: "SIGHUP"}
-
-    def ask(number: int, unused_frame: t.Any) -> None:
-        stop.ask(f"by {names[signal.Signals(number)]}")
-
-    before = {number: signal.signal(number, ask) for number in names}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main() -> t.NoReturn:

@@ -122,6 +122,19 @@ def check(words: t.Sequence[str], code: str, what: str, **options: t.Any) -> Don
     return done
 
 
+def start_alone(words: t.Sequence[str], out: t.IO[bytes]) -> int:
+    """Start a program that outlives us, in a session of its own; all that it says goes to ``out``. Gives its pid."""
+    program = _Program(
+        [find(words[0]), *words[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=out,
+        env=environment(),
+        start_new_session=True,
+    )
+    return program.pid
+
+
 class Process:
     """A program that runs beside us, and ends when it is closed, or when the thread that started it dies."""
 

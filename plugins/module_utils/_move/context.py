@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 import threading
 import typing as t
 
@@ -166,6 +167,22 @@ class Stop:
     def asked(self) -> bool:
         """Whether the move is to end."""
         return self._event.is_set()
+
+
+@contextlib.contextmanager
+def signals(stop: Stop) -> t.Iterator[None]:
+    """Take SIGTERM and SIGINT as the wish to end the move, not as the end of this process."""
+    names = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT", signal.SIGHUP: "SIGHUP"}
+
+    def ask(number: int, unused_frame: t.Any) -> None:
+        stop.ask(f"by {names[signal.Signals(number)]}")
+
+    before = {number: signal.signal(number, ask) for number in names}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclasses.dataclass

@@ -14,6 +14,7 @@ import tempfile
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import statefile
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Progress
 
@@ -48,6 +49,25 @@ class Workspace:
     def write_journal(self, journal: Journal) -> None:
         """Write the journal, durably: what follows may rely on it."""
         statefile.write_json(self.journal_path(journal.uuid), to_data(journal))
+
+    def guest_path(self, key: str) -> str:
+        """The record of the last move of this guest process from here."""
+        return os.path.join(self.state, "moves", f"guest-{key}.json")
+
+    def read_guest(self, key: str) -> BareJournal | None:
+        """That record; None where there is none. Raises STATE_UNREADABLE for a damaged one."""
+        path = self.guest_path(key)
+        data = statefile.read_json(path)
+        try:
+            return None if data is None else from_data(BareJournal, data)
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise KvmError(
+                "STATE_UNREADABLE", f"The journal {path} cannot be understood ({exc}); look at it.", path=path
+            ) from exc
+
+    def write_guest(self, journal: BareJournal) -> None:
+        """Write that record, durably."""
+        statefile.write_json(self.guest_path(journal.key), to_data(journal))
 
     def lock(self, uuid: str) -> statefile.FileLock:
         """The lock of one domain: its owner is the one that moves it."""

@@ -19,9 +19,12 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk import dump, res
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.look import Seen
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
-from ansible_collections.virtops.kvm.plugins.modules import domain_migration
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_run
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
+from ansible_collections.virtops.kvm.plugins.modules import domain_migration, qemu_migration
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_domains import DOCUMENT, FakeDomains
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_pools import FakePools, FakeVolumes
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.bare_fake import FakeFar, plan, running
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.fake import FakeGateway, context_for
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._nfs.fake_server import FakeServer
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
@@ -203,6 +206,11 @@ CASES = {
         ("names", "documents", "table", "trial", "usage", "device", "is_folder", "real", "host"),
     ),
     "host_cordon": Case({"reason": "maintenance"}, lambda folder: Cordons(), ("read", "now")),
+    "qemu_migration": Case(
+        {"name": "web", "destination": "root@kvm2"},
+        lambda folder: FakeFar(),
+        ("look", "facts", "again", "close"),
+    ),
     "storage_pool": Case(
         {"name": "images", "type": "dir", "path": "/srv/images", "autostart": True},
         lambda folder: FakePools(),
@@ -242,7 +250,13 @@ def run(name: str, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *, che
         def gateway(*unused: t.Any) -> Guard:
             return guarded
 
-    if name in ("domain", "storage_pool", "storage_volume"):
+    if name == "qemu_migration":
+        monkeypatch.setattr(qemu_migration, "Workspace", lambda: Workspace(str(folder / "state"), str(folder / "run")))
+        monkeypatch.setattr(qemu_migration, "monitor_of", lambda *unused: ("unix:/run/web.qmp", ""))
+        monkeypatch.setattr(bare_run, "look_here", lambda context: running())
+        monkeypatch.setattr(bare_run, "survey", lambda context, pid, *, probe: plan(context))
+
+    if name in ("domain", "qemu_migration", "storage_pool", "storage_volume"):
 
         def gateway(*unused: t.Any) -> Guard:
             return guarded

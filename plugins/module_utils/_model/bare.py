@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The move of one guest process: what both hosts show of it, and the record that is kept of it on both."""
+
+from __future__ import annotations
+
+import dataclasses
+
+#: Run states of a source that a migration has stopped: its CPUs stand still until somebody says otherwise.
+HANDED_OVER = "postmigrate"
+SWITCHING = "finish-migrate"
+INCOMING = "inmigrate"
+
+
+@dataclasses.dataclass(frozen=True)
+class BareSighting:
+    """What one host shows of the guest process.
+
+    ``state`` is QEMU's run state, ``migration`` the status of its migration, empty where there is none. ``ours`` tells that the
+    process is the one that this move started; ``gone`` that the one that this move started is proven to have ended. When
+    ``reachable`` is false nothing else is known, and ``error`` says why; with an ``error`` a found process does not answer.
+    """
+
+    host: str
+    reachable: bool = True
+    found: bool = False
+    pid: int = 0
+    start: str = ""
+    state: str = ""
+    migration: str = ""
+    ours: bool = False
+    gone: bool = False
+    error: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class MovedDisk:
+    """One disk whose content travels: where QEMU has it, and the image on the destination."""
+
+    device: str
+    qdev: str
+    node: str
+    source: str
+    path: str
+    format: str
+    size: int
+    owner: str = ""
+    backing: str = ""
+    backing_format: str = ""
+
+    @property
+    def key(self) -> str:
+        """By what both QEMUs call it."""
+        return self.device or self.qdev
+
+
+@dataclasses.dataclass(frozen=True)
+class BareJournal:
+    """The record of one move, kept on both hosts and written before each stage. ``source`` and ``there`` are [pid, start time of the
+    process, boot id of the host]; ``images`` and ``folders`` are what this move made on the destination, and all that its undo removes;
+    ``source_run`` is the folder that an earlier move gave to the process that ends now.
+    """
+
+    id: str
+    key: str
+    name: str
+    uuid: str
+    method: str
+    stage: str
+    started: float
+    updated: float
+    source_host: str
+    destination: str
+    destination_host: str
+    monitor: str = ""
+    state: str = "running"
+    source: tuple[str, ...] = ()
+    there: tuple[str, ...] = ()
+    unit: str = ""
+    socket: str = ""
+    log: str = ""
+    images: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    source_disks: tuple[str, ...] = ()
+    source_disks_policy: str = "keep"
+    source_unit: str = ""
+    source_run: str = ""
+    ejected: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    error_code: str = ""
+    message: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether the move neither ended nor was undone."""
+        return self.stage not in ("done", "undone")

@@ -1,0 +1,396 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The end of a guest process's move on the destination. It lives as long as the connection; the guest that it starts outlives it.
+
+Shipped to the destination as text, and run there by ``python3 -c``: the standard library only. It makes images and folders, starts the
+waiting QEMU, speaks with its monitor, keeps the record, and removes or ends what the record says that this move made, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core import command, statefile
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.serving import Request, Value, answer, hello, serve
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import processes, session, words
+
+STATE_DIR = "/var/lib/virtops-kvm"
+RUN_DIR = "/run/virtops-kvm"
+#: Ours, so that neither a firewall nor libvirt's guests are in the way more than with domains.
+PORTS = range(49152, 49216)
+_LOOK_SECONDS = 5.0
+_START_SECONDS = 60.0
+_PROGRAM_SECONDS = 60.0
+
+Record = dict[str, t.Any]
+
+
+class Agent:
+    """All that this end holds."""
+
+    def __init__(self, say: t.Callable[[Request], None], state: str = STATE_DIR, run: str = RUN_DIR) -> None:
+        self._say = say
+        self._state = state
+        self._run = run
+        self._clock = Clock()
+        self._lock: statefile.FileLock | None = None
+        self._session: session.Session | None = None
+        self._verbs: dict[str, t.Callable[..., Value]] = {
+            "hello": hello,
+            "tick": lambda: None,
+            "look": self._look,
+            "facts": self._facts,
+            "claim": self._claim,
+            "record": self._write,
+            "folder": self._folder,
+            "clear_way": self._clear_way,
+            "image": self._image,
+            "start": self._start,
+            "ask": self._ask,
+            "free_ports": self._free_ports,
+            "kill": self._kill,
+            "undo": self._undo,
+        }
+
+    def handle(self, request: Request) -> None:
+        """Answer one request, in this thread: what starts programs stays in it."""
+        self._say(answer(self._verbs, request))
+
+    def close(self) -> None:
+        """Let go; the guest stays."""
+        if self._session is not None:
+            self._session.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    # ---- the record ----
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self._state, "moves", f"incoming-{key}.json")
+
+    def _claim(self, key: str) -> bool:
+        """Whether nobody else moves this guest to here."""
+        if self._lock is not None:
+            return True
+        lock = statefile.FileLock(os.path.join(self._run, "locks", f"incoming-{key}.lock"))
+        if not lock.try_acquire():
+            return False
+        self._lock = lock
+        return True
+
+    def _write(self, key: str, record: Record) -> None:
+        statefile.write_json(self._path(key), record)
+
+    def _read(self, key: str) -> Record | None:
+        return t.cast("Record | None", statefile.read_json(self._path(key)))
+
+    # ---- looking ----
+
+    def _look(self, key: str, name: str, uuid: str) -> Value:
+        """The record, the process that it names, and every other guest with this name or UUID."""
+        record, ours = self._read(key), None
+        pids = {pid for wanted in filter(None, (name, uuid)) for pid in processes.guests(wanted)}
+        if record is not None and record["stage"] not in ("undone",):
+            ours = self._ours(record)
+        if ours and ours["alive"]:
+            pids.discard(ours["pid"])
+        return {"record": record, "ours": ours, "others": [self._other(pid) for pid in sorted(pids)]}
+
+    def _ours(self, record: Record) -> Value:
+        """Where the process that this move started is. Where it was killed before the pid was written, its unit tells it."""
+        there = list(record.get("there") or ())
+        if not there and record.get("unit"):
+            there = self._by_unit(record["unit"], record.get("socket", ""))
+        if not there:
+            return {"pid": 0, "start": "", "alive": False}
+        pid, start, boot = int(there[0]), there[1], there[2]
+        alive = boot == processes.boot_id() and processes.is_alive(pid, start)
+        seen = {"pid": pid, "start": start, "alive": alive}
+        return {**seen, **self._states(record.get("socket", ""))} if alive else seen
+
+    def _by_unit(self, unit: str, path: str) -> list[str]:
+        """The process of a unit, else the one that has our socket in its command line."""
+        done = (
+            command.run(["systemctl", "show", "-P", "MainPID", unit], timeout=_PROGRAM_SECONDS) if _systemd() else None
+        )
+        pid = int(done.stdout.strip() or 0) if done and done.status == 0 and done.stdout.strip().isdigit() else 0
+        if not pid and path:
+            found = [one for one in _pids() if any(path in word for word in processes.argv_of(one)[1:])]
+            pid = found[0] if found else 0
+        start = processes.start_time(pid) if pid else ""
+        return [str(pid), start, processes.boot_id()] if start else []
+
+    def _states(self, path: str) -> dict[str, str]:
+        try:
+            monitor = self._monitor(path)
+            state = monitor.execute("query-status", timeout=_LOOK_SECONDS)["status"]
+            migration = monitor.execute("query-migrate", timeout=_LOOK_SECONDS).get("status", "")
+        except KvmError as exc:
+            return {"state": "", "migration": "", "error": exc.message}
+        return {"state": state, "migration": migration, "error": ""}
+
+    def _other(self, pid: int) -> Value:
+        argv = processes.argv_of(pid)
+        seen = {
+            "pid": pid,
+            "start": processes.start_time(pid),
+            "state": "unknown",
+            "libvirt": processes.is_libvirts(argv),
+        }
+        for kind, address in words.monitors_of(argv):
+            if kind == "qmp":
+                with contextlib.suppress(KvmError), session.connect(address, timeout=_LOOK_SECONDS) as monitor:
+                    return {**seen, "state": monitor.execute("query-status", timeout=_LOOK_SECONDS)["status"]}
+        return seen
+
+    def _facts(
+        self,
+        program: str = "",
+        needs: t.Sequence[str] = (),
+        places: t.Sequence[str] = (),
+        images: t.Sequence[str] = (),
+        interfaces: t.Sequence[str] = (),
+        user: str = "",
+    ) -> Value:
+        """What the move wants to know of this host before it begins."""
+        found = shutil.which(program, path=command.environment()["PATH"]) if program else None
+        there = [name for _number, name in socket.if_nameindex()]
+        machines = ""
+        if found:
+            machines = command.run([found, "-machine", "help"], timeout=_PROGRAM_SECONDS).stdout
+        return {
+            "program": found or "",
+            "machines": [line.split()[0] for line in machines.splitlines()[1:] if line.strip()],
+            "missing": [path for path in needs if not os.path.exists(path)],
+            "folders": [path for path in places if not os.path.isdir(path)],
+            "existing": [path for path in images if os.path.lexists(path)],
+            "interfaces": [name for name in interfaces if name not in there],
+            "user": not user or _has_user(user),
+            "free": {folder: _free(folder) for folder in {os.path.dirname(path) for path in images}},
+        }
+
+    # ---- making ----
+
+    def _folder(self, path: str) -> bool:
+        """Make a folder; false where it is there."""
+        if os.path.isdir(path):
+            return False
+        os.makedirs(path, mode=0o755)
+        return True
+
+    def _clear_way(self, path: str) -> None:
+        """Remove an old image that nobody has open. Raises IMAGE_IN_USE."""
+        if not os.path.lexists(path):
+            return
+        if _opened(path):
+            raise KvmError(
+                "IMAGE_IN_USE", f"{path} on {socket.gethostname()} is in the way, and a process uses it.", path=path
+            )
+        os.unlink(path)
+
+    def _image(self, path: str, image_format: str, size: int, owner: str, backing: str, backing_format: str) -> None:
+        """Make an image where nothing is. Raises IMAGE_EXISTS."""
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError as exc:
+            raise KvmError("IMAGE_EXISTS", f"{socket.gethostname()} has {path} already.", path=path) from exc
+        base = ["-b", backing, "-F", backing_format] if backing else []
+        what = f"Creating {path} on {socket.gethostname()}"
+        words_of = ["qemu-img", "create", "-q", "-f", image_format, *base, path, str(size)]
+        command.check(words_of, "DESTINATION_FAILED", what, timeout=_PROGRAM_SECONDS)
+        if owner and _has_user(owner):
+            person = pwd.getpwnam(owner)
+            os.chown(path, person.pw_uid, person.pw_gid)
+
+    def _free_ports(self, address: str, count: int) -> list[int]:
+        """Ports on which nobody listens now."""
+        found: list[int] = []
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        for port in PORTS:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with contextlib.suppress(OSError):
+                    probe.bind((address, port))
+                    probe.listen(1)
+                    found.append(port)
+            if len(found) == count:
+                return found
+        raise KvmError(
+            "PORT_TAKEN",
+            f"On {socket.gethostname()} nothing is free of the ports {PORTS[0]} to {PORTS[-1]} at {address}.",
+            address=address,
+        )
+
+    def _start(self, key: str, argv: t.Sequence[str], user: str) -> list[str]:
+        """Start the waiting guest and give who it is. Raises DESTINATION_FAILED with QEMU's words where it ends."""
+        record = t.cast("Record", self._read(key))
+        log, path = record["log"], record["socket"]
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        os.makedirs(os.path.dirname(log), mode=0o755, exist_ok=True)
+        if user:
+            person = pwd.getpwnam(user)
+            os.chown(os.path.dirname(path), person.pw_uid, person.pw_gid)
+        if _systemd():
+            self._run_unit(record["unit"], argv, user, log)
+        else:
+            _run_alone(argv, user, log)
+        there = wait_until(
+            self._clock,
+            lambda: self._by_unit(record["unit"], path) or _ended(log),
+            lambda found: bool(found),
+            what=f"QEMU to start on {socket.gethostname()}",
+            timeout=_START_SECONDS,
+            interval=0.05,
+        )
+        if not isinstance(there, list):
+            raise self._refused(log)
+        self._write(key, {**record, "there": there})
+        wait_until(
+            self._clock,
+            lambda: os.path.exists(path) or not processes.is_alive(int(there[0]), there[1]),
+            lambda done: done,
+            what=f"the monitor of QEMU on {socket.gethostname()}",
+            timeout=_START_SECONDS,
+            interval=0.02,
+        )
+        try:
+            self._monitor(path)
+        except KvmError as exc:
+            if processes.is_alive(int(there[0]), there[1]):
+                raise
+            raise self._refused(log) from exc
+        return there
+
+    def _run_unit(self, unit: str, argv: t.Sequence[str], user: str, log: str) -> None:
+        options = [f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}"]
+        options += ["--property=KillMode=mixed", "--property=TimeoutStopSec=60", *([f"--uid={user}"] if user else [])]
+        what = f"Starting the unit {unit} on {socket.gethostname()}"
+        words_of = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *options, "--", *argv]
+        with open(log, "ab"):
+            # Where QEMU ends before its pid could be asked for, the end of the file tells it.
+            pass
+        command.check(words_of, "DESTINATION_FAILED", what, timeout=_PROGRAM_SECONDS)
+
+    def _refused(self, log: str) -> KvmError:
+        with open(log, encoding="utf-8", errors="replace") as stream:
+            lines = [line.strip() for line in stream if line.strip()]
+        reason = lines[-1] if lines else "it ended without a word"
+        taken = "already in use" in reason or "Failed to find an available port" in reason
+        return KvmError(
+            "PORT_TAKEN" if taken else "DESTINATION_FAILED",
+            f"QEMU does not start on {socket.gethostname()}: {reason}",
+            log=lines[-20:],
+        )
+
+    # ---- speaking with it ----
+
+    def _monitor(self, path: str) -> session.Session:
+        if self._session is None or self._session.address.path != path:
+            if self._session is not None:
+                self._session.close()
+            self._session = None
+            self._session = session.connect(path, timeout=_LOOK_SECONDS)
+        return self._session
+
+    def _ask(self, path: str, asked: str, arguments: t.Any = None, seconds: float = 15.0) -> Value:
+        """One command of the guest's monitor."""
+        return self._monitor(path).execute(asked, arguments, timeout=seconds)
+
+    # ---- taking back ----
+
+    def _kill(self, key: str) -> bool:
+        """End the guest that this move started; true when it is proven to be gone."""
+        record = self._read(key)
+        if record is None:
+            return True
+        ours = self._ours(record)
+        if not ours["alive"]:
+            return True
+        return processes.kill(ours["pid"], ours["start"], self._clock)
+
+    def _undo(self, key: str) -> list[str]:
+        """Remove what this move made; gives what could not be removed. The guest must be gone."""
+        record, left = self._read(key), []
+        if record is None:
+            return []
+        if not self._kill(key):
+            return [f"process {record.get('there')}"]
+        if record.get("unit") and _systemd():
+            command.run(["systemctl", "stop", record["unit"]], timeout=_PROGRAM_SECONDS)
+        for path in record.get("images") or ():
+            if not path.startswith("/dev/"):
+                try:
+                    statefile.remove(path)
+                except OSError as exc:
+                    left.append(f"{path} ({exc.strerror})")
+        for path in reversed(record.get("folders") or ()):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+        if record.get("socket"):
+            shutil.rmtree(os.path.dirname(record["socket"]), ignore_errors=True)
+        self._write(key, {**record, "stage": "undone", "images": left, "folders": []})
+        return left
+
+
+def _systemd() -> bool:
+    return os.path.isdir("/run/systemd/system")
+
+
+def _pids() -> list[int]:
+    return [int(entry) for entry in os.listdir(processes.PROC) if entry.isdigit()]
+
+
+def _has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _opened(path: str) -> bool:
+    """Whether a process of this host has the file open."""
+    wanted = os.stat(path)
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"{processes.PROC}/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    found = os.stat(entry.path)
+                    if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                        return True
+    return False
+
+
+def _free(folder: str) -> int:
+    """Bytes that are free where the folder is, or will be."""
+    while not os.path.isdir(folder) and folder not in ("/", ""):
+        folder = os.path.dirname(folder)
+    found = os.statvfs(folder or "/")
+    return found.f_bavail * found.f_frsize
+
+
+def _ended(log: str) -> bool:
+    """Whether QEMU has said something and is not to be seen: it ended."""
+    return os.path.exists(log) and os.path.getsize(log) > 0
+
+
+def _run_alone(argv: t.Sequence[str], user: str, log: str) -> None:
+    """Without systemd: a session of its own, which outlives us."""
+    with open(log, "ab") as out:
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user else []
+        command.start_alone([*become, *argv], out)
+
+
+def main() -> None:
+    """Serve until the connection closes, falls silent, or a signal comes."""
+    serve(Agent)

@@ -1,0 +1,180 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The destination of a guest process's move, as the source speaks with it: the agent by ssh, connected anew where the link broke."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core import clock as clock_module
+from ansible_collections.virtops.kvm.plugins.module_utils._core import command, errors, serving, statefile
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_agent
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import (
+    address,
+    argv,
+    processes,
+    schema,
+    session,
+    stream,
+    words,
+)
+
+#: What the agent is made of; each only needs what stands before it.
+SHIPPED: tuple[t.Any, ...] = (
+    errors,
+    clock_module,
+    command,
+    statefile,
+    serving,
+    argv,
+    words,
+    schema,
+    address,
+    stream,
+    session,
+    processes,
+    bare_agent,
+)
+_CALL_SECONDS = 90.0
+_LOST = ("CONNECTION_LOST", "HOST_UNREACHABLE")
+
+
+class Far(t.Protocol):
+    """What a move needs of the destination; ``FarHost`` is the real one."""
+
+    host: str
+    address: str
+
+    def look(self, key: str, name: str, uuid: str) -> tuple[BareSighting, BareJournal | None]:
+        """What is there of the guest, and the record that this end keeps."""
+
+    def facts(self, **wanted: t.Any) -> dict[str, t.Any]:
+        """What the host has of what is named: program, needs, places, images, interfaces, user."""
+
+    def call(self, verb: str, **arguments: t.Any) -> t.Any:
+        """Let the agent do something; raises what it raised."""
+
+    def ask(self, path: str, asked: str, arguments: t.Any = None, timeout: float = 15.0) -> t.Any:
+        """Ask the waiting guest's monitor."""
+
+    def again(self) -> bool:
+        """Make sure of the connection; false where the host cannot be reached."""
+
+    def close(self) -> None:
+        """Let the agent go."""
+
+
+class FarHost:
+    """The agent on a host that ssh reaches."""
+
+    def __init__(self, target: str, label: str = "") -> None:
+        self._target = target
+        self._label = label
+        self._remote = Remote.connect(target, label or None, SHIPPED)
+        self.host = label or self._remote.host
+        self.address = self._remote.address
+        self._claimed = ""
+
+    def look(self, key: str, name: str, uuid: str) -> tuple[BareSighting, BareJournal | None]:
+        """What is there of the guest, and the record that this end keeps."""
+        try:
+            seen = self.call("look", key=key, name=name, uuid=uuid)
+        except KvmError as exc:
+            if exc.error_code not in _LOST:
+                raise
+            return BareSighting(self.host, reachable=False, error=exc.message), None
+        record = None if seen["record"] is None else from_data(BareJournal, seen["record"])
+        return sighting(self.host, seen), record
+
+    def facts(self, **wanted: t.Any) -> dict[str, t.Any]:
+        """What the host has of what is named: program, needs, places, images, interfaces, user."""
+        found: dict[str, t.Any] = self.call("facts", **wanted)
+        return found
+
+    def call(self, verb: str, **arguments: t.Any) -> t.Any:
+        """Let the agent do something; raises what it raised."""
+        if verb == "claim":
+            self._claimed = arguments["key"]
+        return self._remote.call(verb, timeout=_CALL_SECONDS, **arguments)
+
+    def ask(self, path: str, asked: str, arguments: t.Any = None, timeout: float = 15.0) -> t.Any:
+        """Ask the waiting guest's monitor."""
+        return self.call("ask", path=path, asked=asked, arguments=arguments, seconds=timeout)
+
+    def again(self) -> bool:
+        """Make sure of the connection; false where the host cannot be reached."""
+        try:
+            self._remote.call("tick", timeout=_CALL_SECONDS)
+            return True
+        except KvmError:
+            self._remote.close(patience=0)
+        try:
+            self._remote = Remote.connect(self._target, self._label or None, SHIPPED)
+            return not self._claimed or bool(self.call("claim", key=self._claimed))
+        except KvmError:
+            return False
+
+    def close(self) -> None:
+        """Let the agent go."""
+        self._remote.close()
+
+
+class Unreachable:
+    """A destination that could not be reached: the table still wants to know of the source."""
+
+    address = ""
+
+    def __init__(self, host: str, error: KvmError) -> None:
+        self.host = host
+        self._error = error
+
+    def look(self, *unused: t.Any, **unused_options: t.Any) -> tuple[BareSighting, BareJournal | None]:
+        """Nothing is known."""
+        return BareSighting(self.host, reachable=False, error=self._error.message), None
+
+    def facts(self, *unused: t.Any, **unused_options: t.Any) -> dict[str, t.Any]:
+        """Raises why not."""
+        raise self._error
+
+    def call(self, *unused: t.Any, **unused_options: t.Any) -> t.Any:
+        """Raises why not."""
+        raise self._error
+
+    def ask(self, *unused: t.Any, **unused_options: t.Any) -> t.Any:
+        """Raises why not."""
+        raise self._error
+
+    def again(self) -> bool:
+        """It stays away."""
+        return False
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+def sighting(host: str, seen: t.Mapping[str, t.Any]) -> BareSighting:
+    """The sighting that the agent's look amounts to: our process first, then any other."""
+    ours, others = seen["ours"], seen["others"]
+    gone = bool(ours) and not ours["alive"]
+    if ours and ours["alive"]:
+        return BareSighting(
+            host, found=True, pid=ours["pid"], start=ours["start"], state=ours["state"], migration=ours["migration"], ours=True,
+            error=ours["error"],
+        )  # fmt: skip
+    if others:
+        first = others[0]
+        return BareSighting(host, found=True, pid=first["pid"], start=first["start"], state=first["state"], gone=gone)
+    return BareSighting(host, gone=gone)
+
+
+def record_data(journal: BareJournal) -> dict[str, t.Any]:
+    """The record as the agent keeps it."""
+    data: dict[str, t.Any] = to_data(journal)
+    return data

@@ -1,0 +1,334 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""One run of a guest process's move: look at both hosts, decide by the table, do the stages, and undo or finish what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import posixpath
+import typing as t
+import uuid as uuid_room
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
+from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import (
+    WARNING,
+    Finding,
+    blockers,
+    findings_data,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_decide as table
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import bring_media
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import prepare, transfer
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_survey import survey
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch import (
+    figures_of,
+    finish,
+    release,
+    switch,
+    verify,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_undo import calm, look_here, take_back, unblock
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.processes import argv_of, boot_id
+
+MOVED, ALREADY_THERE, FINISHED = "moved", "already_there", "finished"
+RUN_DIR = "/run/virtops-kvm/guests"
+LOG_DIR = "/var/log/virtops-kvm"
+_FOLLOW_POLL = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class BareReport:
+    """``outcome`` is one of the constants above."""
+
+    outcome: str
+    msg: str
+    changes: tuple[Change, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    warnings: tuple[str, ...] = ()
+    values: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+def key_of(name: str) -> str:
+    """The name of a guest as a part of file names."""
+    return hashlib.sha256(name.encode("utf-8")).hexdigest()[:24]
+
+
+def run_folder(argv: t.Sequence[str]) -> str:
+    """The folder of ours in which a process that came here by a move has its monitor; empty for any other."""
+    for word in argv:
+        if word.startswith(f"unix:{RUN_DIR}/"):
+            return posixpath.dirname(word[len("unix:") :].partition(",")[0])
+    return ""
+
+
+def run(context: BareContext, *, check_mode: bool) -> BareReport:
+    """Move it, or finish or undo what an earlier run left, as both hosts show it."""
+    with contextlib.ExitStack() as held:
+        if not check_mode:
+            lock = context.workspace.lock(f"guest-{context.key}")
+            held.callback(lock.release)
+            if not lock.try_acquire():
+                raise KvmError(
+                    "MOVE_RUNNING",
+                    f"The guest '{context.name}' is being moved away from {context.source_host} by another run; wait for its end.",
+                )
+        context.journal = context.workspace.read_guest(context.key)
+        if context.journal is not None:
+            context.uuid = context.uuid or context.journal.uuid
+        return _Run(context, check_mode).go()
+
+
+class _Run:
+    """One run with its ends and its record."""
+
+    def __init__(self, context: BareContext, check_mode: bool) -> None:
+        self._context = context
+        self._check_mode = check_mode
+
+    def go(self) -> BareReport:
+        """Look, decide, act."""
+        context = self._context
+        source, there, decision = self._look()
+        if decision.action == table.REFUSE:
+            raise self._refusal(decision, source, there)
+        if decision.action == table.ALREADY_THERE:
+            return self._there(ALREADY_THERE, (), ())
+        if decision.action in (table.FINISH, table.RELEASE):
+            return self._finish(decision)
+        if decision.action in (table.UNDO, table.RESUME):
+            if self._check_mode:
+                return self._planned(source, (Change(f"move of {context.name}", "undo", "interrupted", None),))
+            self._claim()
+            self._undo(source)
+            if decision.code:
+                raise KvmError(decision.code, decision.message)
+            source, there, decision = self._look()
+            if decision.action != table.MOVE:
+                raise self._refusal(decision, source, there)
+        if self._check_mode:
+            return self._planned(source, ())
+        return self._move(source)
+
+    def _look(self) -> tuple[BareSighting, BareSighting, table.Decision]:
+        context = self._context
+        source = look_here(context)
+        there = context.far.look(context.key, context.name, context.uuid)[0]
+        return source, there, table.decide(context.name, source, there, self._journal())
+
+    def _journal(self) -> BareJournal | None:
+        """The last move's record, when it went to this destination."""
+        journal = self._context.journal
+        return journal if journal is not None and journal.destination == self._context.destination else None
+
+    def _refusal(self, decision: table.Decision, source: BareSighting, there: BareSighting) -> KvmError:
+        message = (
+            decision.message or f"The guest '{self._context.name}' is in a state that this run did not bring about."
+        )
+        return KvmError(
+            decision.code or "MOVE_FAILED", message, source=to_data(source), destination=to_data(there),
+            journal=None if self._context.journal is None else to_data(self._context.journal),
+        )  # fmt: skip
+
+    def _claim(self) -> None:
+        context = self._context
+        if not context.far.call("claim", key=context.key):
+            raise KvmError(
+                "MOVE_RUNNING",
+                f"Another host moves a guest '{context.name}' to {context.far.host} now; wait for its end.",
+            )
+
+    # ---- an earlier run ----
+
+    def _undo(self, source: BareSighting) -> None:
+        context = self._context
+        calm(context)
+        left = take_back(context, look_here(context) if source.found else source)
+        if left:
+            context.warnings.append(f"An earlier attempt left {', '.join(left)}.")
+
+    def _finish(self, decision: table.Decision) -> BareReport:
+        context = self._context
+        change = Change(f"guest {context.name}", "move", context.source_host, context.far.host)
+        if self._check_mode:
+            return self._there(FINISHED, (change,), ())
+        self._claim()
+        if context.journal is None:
+            raise KvmError(
+                "OWNERSHIP_UNPROVEN", f"There is no record of the move of '{context.name}'; nothing was touched."
+            )
+        kept = finish(context) if decision.action == table.FINISH else release(context)
+        return self._there(FINISHED, (change,), kept)
+
+    def _there(self, outcome: str, changes: tuple[Change, ...], kept: tuple[str, ...]) -> BareReport:
+        context = self._context
+        text = {
+            ALREADY_THERE: f"The guest '{context.name}' is on {context.far.host} already.",
+            FINISHED: f"The guest '{context.name}' came to {context.far.host} by a move that had been interrupted.",
+        }[outcome]
+        return BareReport(outcome, text, changes, warnings=tuple(context.warnings), values=self._values(kept))
+
+    # ---- a new move ----
+
+    def _survey(self, source: BareSighting) -> BarePlan:
+        context = self._context
+        plan = survey(context, source.pid, probe=not self._check_mode)
+        stopping = blockers(plan.findings)
+        if stopping:
+            more = (
+                f" ({len(stopping) - 1} more: {', '.join(one.code for one in stopping[1:])})"
+                if len(stopping) > 1
+                else ""
+            )
+            raise KvmError(
+                stopping[0].code if len(stopping) == 1 else "PREFLIGHT_FAILED",
+                f"{stopping[0].message} {stopping[0].remedy}{more}",
+                findings=findings_data(plan.findings),
+            )
+        context.warnings += [one.message for one in plan.findings if one.severity == WARNING]
+        return plan
+
+    def _planned(self, source: BareSighting, before: tuple[Change, ...]) -> BareReport:
+        context = self._context
+        plan = self._survey(source)
+        msg = f"The guest '{context.name}' would move to {context.far.host} by {context.options.method}."
+        values = {**self._values(()), "destination_argv": list(plan.argv)}
+        return BareReport(MOVED, msg, (*before, *plan.changes), plan.findings, tuple(context.warnings), values)
+
+    def _move(self, source: BareSighting) -> BareReport:
+        context = self._context
+        context.tell("claim")
+        self._claim()
+        plan = self._survey(source)
+        self._open(source, plan)
+        try:
+            bring_media(context, plan)
+            ports = prepare(context, plan)
+            mirrors = transfer(context, plan, ports)
+            switch(context, mirrors)
+            verify(context)
+            kept = release(context)
+        except KvmError as error:
+            kept = self._recovered(error)
+        text = f"The guest '{context.name}' moved from {context.source_host} to {context.far.host} in {context.elapsed():.1f} s"
+        downtime = context.figures.get("downtime_ms")
+        msg = f"{text}{'' if downtime is None else f', it paused for {downtime} ms'}."
+        values = {**self._values(kept), "destination_argv": list(plan.argv)}
+        return BareReport(MOVED, msg, plan.changes, plan.findings, tuple(context.warnings), values)
+
+    def _open(self, source: BareSighting, plan: BarePlan) -> None:
+        context, now, move_id = self._context, self._context.clock.now(), uuid_room.uuid4().hex
+        context.journal = BareJournal(
+            id=move_id,
+            key=context.key,
+            name=context.name,
+            uuid=context.uuid,
+            method=context.options.method,
+            stage="claim",
+            started=now,
+            updated=now,
+            source_host=context.source_host,
+            destination=context.destination,
+            destination_host=context.far.host,
+            monitor=context.monitor_address,
+            state=plan.state,
+            source=(str(source.pid), source.start, boot_id()),
+            unit=f"virtops-guest-{context.key[:8]}-{move_id[:8]}.service",
+            socket=f"{RUN_DIR}/{move_id[:12]}/qmp.sock",
+            log=f"{LOG_DIR}/guest-{context.key[:8]}-{move_id[:8]}.log",
+            source_disks=tuple(disk.source for disk in plan.disks),
+            source_disks_policy=context.options.source_disks,
+            source_unit=plan.source_unit,
+            source_run=run_folder(argv_of(source.pid)),
+        )
+        context.record(stage="claim")
+
+    # ---- failure ----
+
+    def _recovered(self, error: KvmError) -> tuple[str, ...]:
+        """After a failure: forward where the destination has all, else back. Raises what the user is to know."""
+        context = self._context
+        stage = context.record_now().stage
+        answers = unblock(context)
+        if not answers:
+            self._note("MOVE_ABORTING_UNKNOWN", error.message)
+            raise KvmError(
+                "MOVE_ABORTING_UNKNOWN",
+                f"The move of the guest '{context.name}' failed ({error.message}), and its QEMU on {context.source_host} does not answer, "
+                f"most likely because it waits for {context.far.host}. Nothing was deleted or started. Restore the network and run again.",
+            ) from error
+        calm(context)
+        context.far.again()
+        source, there, decision = self._look()
+        if decision.action == table.FINISH and error.error_code != "VERIFY_FAILED":
+            try:
+                kept = finish(context)
+            except KvmError as second:
+                self._note(second.error_code, second.message)
+                raise
+            context.warnings.append(f"The guest moved, although a step failed at first: {error.message}")
+            return kept
+        if decision.action == table.RELEASE:
+            return release(context)
+        if decision.action == table.REFUSE and decision.code != "HOST_UNREACHABLE":
+            self._note(decision.code, decision.message)
+            raise self._refusal(decision, source, there) from error
+        left = take_back(context, source)
+        raise self._failure(error, stage, source, left) from error
+
+    def _note(self, code: str, message: str) -> None:
+        """Say in the record why it stands as it does; the destination may be away."""
+        with contextlib.suppress(KvmError):
+            self._context.record(far=False, error_code=code, message=message)
+
+    def _failure(self, error: KvmError, stage: str, source: BareSighting, left: list[str]) -> KvmError:
+        context = self._context
+        now = look_here(context) if source.found else source
+        where = (
+            f"The guest is {now.state} on {context.source_host}"
+            if now.found
+            else f"The guest ended on {context.source_host}; its disks there are what it has"
+        )
+        rest = (
+            f", and left on {context.far.host}: {', '.join(left)}"
+            if left
+            else f", and nothing of it is left on {context.far.host}"
+        )
+        code = error.error_code if now.found else "GUEST_DIED"
+        if code in ("MONITOR_GONE", "MONITOR_SILENT", "MONITOR_REFUSED", "TIMEOUT", "REMOTE_FAILED"):
+            code = "MOVE_FAILED"
+        self._note(code, error.message)
+        return KvmError(
+            code,
+            f"The move of the guest '{context.name}' to {context.far.host} failed in the stage {stage}: "
+            f"{error.message.rstrip('.')}. {where}{rest}.",
+            stage=stage,
+            cause=error.error_code,
+            left=left,
+            **{key: value for key, value in error.details.items() if key not in ("stage", "cause", "left")},
+        )
+
+    def _values(self, kept: tuple[str, ...]) -> dict[str, t.Any]:
+        context = self._context
+        journal = context.journal
+        move = {
+            "guest": context.name,
+            "method": journal.method if journal is not None and journal.open else context.options.method,
+            "source_host": context.source_host,
+            "destination_host": context.far.host,
+            "seconds": round(context.elapsed(), 3),
+            **figures_of(context),
+            "stages": dict(context.stages),
+            "source_disks_kept": list(kept),
+            "monitor": journal.socket if journal is not None else "",
+            "unit": journal.unit if journal is not None else "",
+        }
+        return {"move": move}

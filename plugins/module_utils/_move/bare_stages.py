@@ -1,0 +1,321 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The stages of a guest process's move up to its switch: prepare and transfer. What they make is in both records before it is made."""
+
+from __future__ import annotations
+
+import posixpath
+import socket
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wait_until
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, visible
+
+#: How long QEMU may take for a step that is over at once where both sides live.
+STEP_SECONDS = 30.0
+#: No byte went for so long: the other side, or the link, is gone.
+STALL_SECONDS = 60.0
+_POLL, _QUICK = 0.1, 0.01
+_QUICK_SECONDS = 3.0
+_TRANSFERRING = ("setup", "active", "wait-unplug", "postcopy-active", "device")
+
+
+class Ports(t.NamedTuple):
+    """Where the destination listens."""
+
+    address: str
+    migration: int
+    disks: int
+
+
+def prepare(context: BareContext, plan: BarePlan) -> Ports:
+    """Folders, images and the waiting guest on the destination, which must be the same machine to the guest."""
+    with context.stage("prepare"):
+        context.tell("prepare")
+        context.check_stop("its preparation")
+        _folders(context, plan)
+        _images(context, plan)
+        ports = _start(context, plan)
+        _compare(context, plan)
+        _listen(context, plan, ports)
+        return ports
+
+
+def _folders(context: BareContext, plan: BarePlan) -> None:
+    wanted = sorted(
+        {*plan.places, *(posixpath.dirname(disk.path) for disk in plan.disks if not disk.path.startswith("/dev/"))}
+    )
+    facts = context.far.facts(places=wanted)
+    for folder in facts["folders"]:
+        context.record(folders=(*context.record_now().folders, folder))
+        context.far.call("folder", path=folder)
+
+
+def _images(context: BareContext, plan: BarePlan) -> None:
+    shared = context.options.base == "shared"
+    for disk in plan.disks:
+        if disk.path.startswith("/dev/"):
+            continue
+        if "IMAGE_EXISTS" in context.options.accept:
+            context.far.call("clear_way", path=disk.path)
+        before = context.record_now().images
+        context.record(images=(*before, disk.path))
+        try:
+            context.far.call(
+                "image",
+                path=disk.path,
+                image_format=disk.format,
+                size=disk.size,
+                owner=plan.user or disk.owner,
+                backing=disk.backing if shared else "",
+                backing_format=disk.backing_format if shared else "",
+            )
+        except KvmError as exc:
+            if exc.error_code == "IMAGE_EXISTS":
+                # Somebody else's, so no undo may remove it.
+                context.record(images=before)
+            raise
+
+
+def _start(context: BareContext, plan: BarePlan) -> Ports:
+    address = _address(context)
+    first, second = context.far.call("free_ports", address=address, count=2)
+    argv = [*plan.argv, "-S", "-incoming", "defer", "-qmp", f"unix:{context.socket()},server=on,wait=off"]
+    there = context.far.call("start", key=context.key, argv=argv, user=plan.user)
+    context.record(there=tuple(there))
+    return Ports(address, first, second)
+
+
+def _address(context: BareContext) -> str:
+    """The destination's address in the network of the data, as a number: both sides take it as it is."""
+    name = context.options.migration_address or context.far.address or context.far.host
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError as exc:
+        raise KvmError(
+            "HOST_UNREACHABLE", f"The address '{name}' of {context.far.host} cannot be resolved: {exc}."
+        ) from exc
+    return str(found[0][4][0])
+
+
+def _compare(context: BareContext, plan: BarePlan) -> None:
+    """QEMU does not notice another processor or a device more: we do."""
+    found = visible.differences(plan.visible, visible.see(context.there))
+    if not found:
+        return
+    finding = hard_blocker(
+        "HARDWARE_DIFFERS", f"guest {context.name}",
+        f"The guest '{context.name}' would see another machine on {context.far.host}: {'; '.join(found[:3])}"
+        f"{f' ({len(found) - 3} more)' if len(found) > 3 else ''}.",
+        "Give both sides the same QEMU and processor, and the guest the same devices.", differences=found,
+    )  # fmt: skip
+    raise KvmError("HARDWARE_DIFFERS", f"{finding.message} {finding.remedy}", findings=[to_data(finding)])
+
+
+def _listen(context: BareContext, plan: BarePlan, ports: Ports) -> None:
+    """Let the waiting guest listen for memory, and for the disks."""
+    wanted = {
+        "late-block-activate": True,
+        "auto-converge": context.options.auto_converge,
+        "postcopy-ram": context.options.postcopy,
+        "multifd": context.options.parallel_connections > 0,
+    }
+    known = {one["capability"] for one in context.there("query-migrate-capabilities")}
+    both = known & {one["capability"] for one in context.source().execute("query-migrate-capabilities")}
+    _refuse_unknown(context, both)
+    chosen = [{"capability": name, "state": value} for name, value in wanted.items() if name in known]
+    context.there("migrate-set-capabilities", {"capabilities": chosen})
+    if context.options.parallel_connections:
+        context.there("migrate-set-parameters", {"multifd-channels": context.options.parallel_connections})
+    host = f"[{ports.address}]" if ":" in ports.address else ports.address
+    context.there("migrate-incoming", {"uri": f"tcp:{host}:{ports.migration}"})
+    if not plan.disks or context.options.legacy_block:
+        return
+    server = {"type": "inet", "data": {"host": ports.address, "port": str(ports.disks)}}
+    context.there("nbd-server-start", {"addr": server})
+    nodes = {
+        name: block["inserted"]["node-name"]
+        for block in context.there("query-block")
+        if block.get("inserted")
+        for name in (block.get("device"), block.get("qdev"))
+        if name
+    }
+    for number, disk in enumerate(plan.disks):
+        if disk.key not in nodes:
+            raise KvmError("DESTINATION_FAILED", f"QEMU on {context.far.host} does not have the disk '{disk.key}'.")
+        context.there(
+            "block-export-add",
+            {
+                "type": "nbd",
+                "id": mirror.export(number),
+                "node-name": nodes[disk.key],
+                "name": mirror.export(number),
+                "writable": True,
+            },
+        )
+
+
+def _refuse_unknown(context: BareContext, known: t.AbstractSet[str]) -> None:
+    asked = {
+        "auto-converge": context.options.auto_converge,
+        "postcopy-ram": context.options.postcopy,
+        "multifd": context.options.parallel_connections > 0,
+        "pause-before-switchover": True,
+    }
+    for name, wanted in asked.items():
+        if wanted and name not in known:
+            raise KvmError(
+                "OPTION_UNSUPPORTED",
+                f"QEMU on one of the hosts {context.source_host} and {context.far.host} has no '{name}'; leave that out.",
+                option=name,
+            )
+
+
+# ---- transfer ----
+
+
+def transfer(context: BareContext, plan: BarePlan, ports: Ports) -> mirror.Mirrors:
+    """Disks, then memory, up to where the guest stands still on the source and its devices have not been sent."""
+    source, options = context.source(), context.options
+    mirrors = mirror.Mirrors(source, plan.disks, top=options.base == "shared", bandwidth=options.bandwidth)
+    limit = time_limit(options.timeout, plan.memory, sum(disk.size for disk in plan.disks))
+    with context.stage("transfer"):
+        mirror.clear(source)
+        if plan.disks and not options.legacy_block:
+            for number in range(len(plan.disks)):
+                mirrors.begin(number, ports.address, ports.disks)
+            _mirrored(context, mirrors, limit)
+        _migrate(context, ports)
+        _sent(context, plan, mirrors, limit)
+    return mirrors
+
+
+def _mirrored(context: BareContext, mirrors: mirror.Mirrors, limit: float) -> None:
+    watch = _Watch(context, limit)
+    while True:
+        jobs = mirrors.look()
+        total = sum(job["total-progress"] for job in jobs)
+        done = sum(job["current-progress"] for job in jobs)
+        context.meter.add(context.elapsed(), done)
+        context.tell(
+            "transfer",
+            disk_total=total,
+            disk_done=done,
+            rate=context.meter.rate,
+            eta=context.meter.eta(total - done) if total > done else None,
+        )
+        context.figures.update(disk_bytes=done, disk_total=total)
+        if all(job["status"] == "ready" for job in jobs):
+            return
+        watch.turn(done, "the copy of its disks")
+
+
+def _migrate(context: BareContext, ports: Ports) -> None:
+    source, options = context.source(), context.options
+    wanted = {
+        "events": True,
+        "pause-before-switchover": True,
+        "late-block-activate": True,
+        "auto-converge": options.auto_converge,
+        "postcopy-ram": options.postcopy,
+        "multifd": options.parallel_connections > 0,
+    }
+    parameters: dict[str, t.Any] = {
+        "max-bandwidth": mirror.bandwidth_of(options.bandwidth),
+        "downtime-limit": options.max_downtime,
+    }
+    if options.parallel_connections:
+        parameters["multifd-channels"] = options.parallel_connections
+    mirror.apply(source, mirror.settings(source, wanted), parameters)
+    host = f"[{ports.address}]" if ":" in ports.address else ports.address
+    arguments: dict[str, t.Any] = {"uri": f"tcp:{host}:{ports.migration}"}
+    if options.legacy_block:
+        if not source.schema().has_argument("migrate", "blk"):
+            raise KvmError(
+                "OPTION_UNSUPPORTED",
+                f"QEMU on {context.source_host} has no 'migrate -b' any more (removed in 9.1); leave legacy_block out.",
+                option="legacy_block",
+            )
+        arguments["inc" if options.base == "shared" else "blk"] = True
+    source.execute("migrate", arguments)
+
+
+def _sent(context: BareContext, plan: BarePlan, mirrors: mirror.Mirrors, limit: float) -> None:
+    watch = _Watch(context, limit)
+    while True:
+        status = context.source().execute("query-migrate")
+        state = status["status"]
+        _tell_memory(context, status)
+        if state == "pre-switchover":
+            return
+        if state not in _TRANSFERRING:
+            reason = status.get("error-desc") or f"its migration is {state}"
+            raise KvmError(
+                "MIGRATION_FAILED", f"QEMU on {context.source_host} could not send its memory: {reason}.", state=state
+            )
+        if plan.disks and not context.options.legacy_block:
+            mirrors.look()
+        moved = status.get("ram", {}).get("transferred", 0) + status.get("disk", {}).get("transferred", 0)
+        watch.turn(moved, "the copy of its memory")
+
+
+def _tell_memory(context: BareContext, status: t.Mapping[str, t.Any]) -> None:
+    ram, disk = status.get("ram", {}), status.get("disk", {})
+    done = ram.get("transferred", 0) + disk.get("transferred", 0)
+    context.meter.add(context.elapsed(), done)
+    left = ram.get("remaining", 0) + disk.get("remaining", 0)
+    figures: dict[str, t.Any] = {"rate": context.meter.rate, "eta": context.meter.eta(left) if left else None}
+    if ram.get("total"):
+        figures.update(memory_total=ram["total"], memory_done=ram["total"] - ram.get("remaining", 0))
+        context.figures["memory_bytes"] = ram.get("transferred", 0)
+    if disk.get("total"):
+        figures.update(disk_total=disk["total"], disk_done=disk["total"] - disk.get("remaining", 0))
+        context.figures["disk_bytes"] = disk.get("transferred", 0)
+    elif context.figures.get("disk_total"):
+        figures.update(disk_total=context.figures["disk_total"], disk_done=context.figures["disk_bytes"])
+    context.tell("transfer", **figures)
+
+
+class _Watch:
+    """Ends what takes too long, or does not go on; and lets others have their turn between two looks."""
+
+    def __init__(self, context: BareContext, limit: float) -> None:
+        self._context = context
+        self._limit = limit
+        self._begun = self._moved_at = context.clock.monotonic()
+        self._moved = -1
+        self._postcopy = False
+
+    def turn(self, moved: int, what: str) -> None:
+        """Raises MOVE_TIMEOUT, MOVE_STALLED and MOVE_ABORTED."""
+        context = self._context
+        context.check_stop(what)
+        now = context.clock.monotonic()
+        if moved != self._moved:
+            self._moved, self._moved_at = moved, now
+        if now - self._moved_at > STALL_SECONDS and not self._rests():
+            raise KvmError("MOVE_STALLED", f"nothing went to {context.far.host} for {STALL_SECONDS:g} s during {what}")
+        if now - self._begun > self._limit and not self._postcopy:
+            if context.options.timeout_action == "postcopy" and what.endswith("memory"):
+                context.source().execute("migrate-start-postcopy")
+                self._postcopy = True
+            else:
+                raise KvmError("MOVE_TIMEOUT", f"{what} took longer than {self._limit:g} s")
+        context.clock.sleep(_QUICK if now - self._begun < _QUICK_SECONDS else _POLL)
+
+    def _rests(self) -> bool:
+        """A limit of the bandwidth may make it slow, but not that slow."""
+        return False
+
+
+def waited(context: BareContext, probe: t.Callable[[], t.Any], done: t.Callable[[t.Any], bool], what: str) -> t.Any:
+    """A step that ends soon, or never."""
+    return wait_until(context.clock, probe, done, what=what, timeout=STEP_SECONDS, interval=_QUICK)

@@ -1,0 +1,389 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: qemu_migration
+short_description: Ensure that a guest process is on another host
+version_added: 0.1.0
+author: The virtops.kvm authors (!UNKNOWN)
+description:
+  - Moves a bare QEMU process, one that libvirt does not manage, from the host that the task runs on to O(destination) while it runs.
+    Run it on the source, usually with C(delegate_to). It does not matter who started the process, as long as it has a QMP monitor.
+  - One call does all of it. It derives the command line of the destination from that of the source and from what was plugged since,
+    creates images of exactly the same size, starts QEMU there (as a transient systemd unit) so that it waits, and compares what the
+    guest sees on both, machine, processors, memory and every device, because QEMU itself does not. It mirrors the disks, sends the memory,
+    hands over while the guest stands still, lets it run on the destination, proves that it does, and only then ends the source.
+  - Each stage is written to a record on both hosts before it begins. A move that fails before the handover leaves the guest running on the
+    source and removes from the destination what it made there, and nothing else. After the handover the source is started again only
+    when the process on the destination is proven to have ended; where the destination does not answer, the guest stays paused on the
+    source and the message says so. Another run finishes or undoes what an interrupted one left.
+  - On the destination a backing chain of a disk becomes one flat image unless O(base=shared).
+extends_documentation_fragment:
+  - virtops.kvm._attributes
+  - virtops.kvm._actiongroup_kvm
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Asks both hosts everything that can be asked without starting QEMU on the destination. So what the guest would see there is not
+        compared, and neither is storage proven to be shared.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - A guest that is on the destination already is left alone.
+options:
+  name:
+    description:
+      - Name (C(-name)) or UUID (C(-uuid)) of the guest, as its command line has it.
+    type: str
+    required: true
+  monitor:
+    description:
+      - The QMP monitor of the guest on the source, as V(unix:/PATH) or V(tcp:HOST:PORT). Without it, the first one of its command line.
+    type: str
+  destination:
+    description:
+      - The other host, as a name for ssh (V(root@kvm2)) or a URI with ssh (V(ssh://root@kvm2), V(qemu+ssh://root@kvm2/system), whose
+        C(keyfile), C(no_verify) and C(known_hosts) count). Root of this host must reach root there without a prompt.
+    type: str
+    required: true
+  destination_label:
+    description:
+      - What the destination is called in messages and results. By default its name in O(destination).
+    type: str
+  source_label:
+    description:
+      - What the source is called. By default its host name.
+    type: str
+  migration_address:
+    description:
+      - Address or name of the destination in the network for memory and disks. By default the address that ssh reached.
+    type: str
+  method:
+    description:
+      - V(live_block) copies every disk that the guest may write to. V(live_shared) copies none; they must be on storage that both hosts
+        share, which is proven by a file that is made for a moment beside each of them.
+    type: str
+    choices: [live_block, live_shared]
+    default: live_block
+  base:
+    description:
+      - What becomes of backing files with O(method=live_block). V(copy) copies the content of the whole chain. V(shared) copies the
+        top layer only, as C(migrate -b -i) of old did; the backing file must be on the destination already, and is proven to be the
+        same.
+    type: str
+    choices: [copy, shared]
+    default: copy
+  mapping:
+    description:
+      - What differs on the destination. Keys are V(disks) (id of the drive, as C(info block) shows it, to path), V(paths) (path prefix to
+        path prefix, for all files, sockets and pidfiles), V(bridges), V(taps) (name to name), V(ports) (port to port, of VNC, monitors,
+        serial lines and forwards), V(addresses) (of what listens) and V(emulator) (the path of QEMU).
+    type: dict
+    default: {}
+  destination_arguments:
+    description:
+      - The arguments of QEMU on the destination, without the program, instead of those derived from the source. Nothing is mapped in them.
+        C(-S), C(-incoming) and a monitor of ours are added. A machine that the guest would tell from its own is refused all the same.
+    type: list
+    elements: str
+    default: []
+  user:
+    description:
+      - The user that QEMU runs as on the destination. By default the one of the same name as on the source.
+    type: str
+  media:
+    description:
+      - What to do about a medium (CD-ROM) that the destination lacks. V(refuse) to move, V(copy) its file, or V(eject) it from the guest.
+    type: str
+    choices: [refuse, copy, eject]
+    default: refuse
+  bandwidth:
+    description: Limit in MiB/s, for the memory and for each disk; V(0) for no limit.
+    type: int
+    default: 0
+  max_downtime:
+    description: The longest pause of the guest that is aimed at, in milliseconds.
+    type: int
+    default: 300
+  timeout:
+    description:
+      - Seconds that the copy of the disks, and then that of the memory, may take. V(0) for 800 seconds for each GiB of memory and copied
+        disk, of at least 2 GiB.
+    type: float
+    default: 0
+  timeout_action:
+    description:
+      - What to do then. V(abort) leaves the guest on the source. V(postcopy) switches to post-copy and needs O(postcopy=true).
+    type: str
+    choices: [abort, postcopy]
+    default: abort
+  auto_converge:
+    description: Slow the guest down when it writes memory faster than it can be sent.
+    type: bool
+    default: false
+  postcopy:
+    description: Permit post-copy. When the network breaks during post-copy the guest stops.
+    type: bool
+    default: false
+  parallel_connections:
+    description: Number of connections for memory (multifd); V(0) for the usual single stream.
+    type: int
+    default: 0
+  legacy_block:
+    description:
+      - Let C(migrate -b) of QEMU before 9.1 copy the disks with the memory instead of mirrors, or C(migrate -i) with O(base=shared).
+    type: bool
+    default: false
+  source_disks:
+    description:
+      - What becomes of the copied images on the source once the guest runs on the destination. V(keep) leaves them, V(rename) appends
+        C(.migrated), V(delete) deletes them. Block devices always stay.
+    type: str
+    choices: [keep, rename, delete]
+    default: keep
+  accept:
+    description:
+      - Codes of findings that shall not stop the move, out of V(IMAGE_EXISTS) (an image that is in the way on the destination, and that no
+        process has open, is deleted) and V(DISK_SPACE_SHORT).
+    type: list
+    elements: str
+    default: []
+  progress_id:
+    description:
+      - Under which name the progress is told on the source host, in C(/run/virtops-kvm/progress).
+    type: str
+  progress_interval:
+    description: Seconds between two lines about the progress; V(0) for none.
+    type: float
+    default: 5
+requirements:
+  - QEMU 6.2 or newer on both hosts, and Python 3.9 on the destination
+  - C(python3-libnbd) and C(qemu-nbd) for O(media=copy) and O(base=shared)
+seealso:
+  - module: virtops.kvm.domain_migration
+  - module: virtops.kvm.disk_copy
+"""
+
+EXAMPLES = r"""
+- name: Move a guest that a script started, with its disks
+  virtops.kvm.qemu_migration:
+    name: web01
+    destination: root@kvm2.example.com
+  delegate_to: kvm1
+
+- name: The same, to other places, over the storage network
+  virtops.kvm.qemu_migration:
+    name: db01
+    destination: root@kvm2.example.com
+    migration_address: 10.20.0.2
+    bandwidth: 200
+    mapping:
+      paths:
+        /srv/images: /data/images
+      taps:
+        tap7: tap12
+      ports:
+        5901: 5907
+  delegate_to: kvm1
+"""
+
+RETURN = r"""
+outcome:
+  description:
+    - V(moved), V(already_there), or V(finished) when an interrupted move was brought to its end.
+  returned: success
+  type: str
+  sample: moved
+findings:
+  description: What the checks found; see M(virtops.kvm.migration_check_info) for their form.
+  returned: success
+  type: list
+  elements: dict
+destination_argv:
+  description: The command line of QEMU on the destination, without how it waited, to start the guest there another time.
+  returned: when it was or would be moved
+  type: list
+  elements: str
+move:
+  description: The move.
+  returned: success
+  type: dict
+  contains:
+    guest:
+      description: Name of the guest.
+      type: str
+    method:
+      description: The method that was used.
+      type: str
+    source_host:
+      description: Where it was.
+      type: str
+    destination_host:
+      description: Where it is.
+      type: str
+    seconds:
+      description: How long the whole call took.
+      type: float
+    downtime_ms:
+      description: How long the guest paused, as measured by QEMU; null where that is not known.
+      type: int
+    disk_bytes:
+      description: Bytes of disks that were copied, holes included; null where none were.
+      type: int
+    memory_bytes:
+      description: Bytes of memory that were sent.
+      type: int
+    stages:
+      description: Seconds for each stage.
+      type: dict
+    source_disks_kept:
+      description: Copied images that are still on the source.
+      type: list
+      elements: str
+    monitor:
+      description: Path of the QMP monitor of ours on the destination.
+      type: str
+    unit:
+      description: The systemd unit that it runs in there.
+      type: str
+error_code:
+  description:
+    - A stable code for the failure. V(MOVE_ABORTED), V(MOVE_TIMEOUT), V(MOVE_STALLED), V(MOVE_FAILED), V(MIGRATION_FAILED),
+      V(MIRROR_FAILED), V(DESTINATION_FAILED), V(PORT_TAKEN), V(IMAGE_EXISTS) and V(HARDWARE_DIFFERS) mean that the guest is on the
+      source as before. V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(MOVE_ABORTING_UNKNOWN), V(POSTCOPY_FAILED), V(GUEST_EXISTS) and
+      V(MONITOR_UNUSABLE) mean that nothing was touched because it would not have been safe. V(GUEST_DIED) means that the source ended
+      by itself. V(PREFLIGHT_FAILED), or the code of the only finding, means that nothing was changed.
+  returned: failure
+  type: str
+  sample: MIRROR_FAILED
+details:
+  description: Evidence for the failure.
+  returned: failure
+  type: dict
+"""
+
+import contextlib
+import socket
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.sshtarget import SshTarget
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import (
+    BASES,
+    MEDIA,
+    METHODS,
+    POLICIES,
+    TIMEOUT_ACTIONS,
+    BareContext,
+    BareOptions,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import Far, FarHost, Unreachable
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import key_of
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import run as run_move
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_source import monitor_of
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop, signals
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
+
+Params = dict[str, t.Any]
+
+
+def argument_spec() -> dict[str, t.Any]:
+    """The module's options."""
+    return {
+        "name": {"type": "str", "required": True},
+        "monitor": {"type": "str"},
+        "destination": {"type": "str", "required": True},
+        "destination_label": {"type": "str"},
+        "source_label": {"type": "str"},
+        "migration_address": {"type": "str"},
+        "method": {"type": "str", "choices": list(METHODS), "default": "live_block"},
+        "base": {"type": "str", "choices": list(BASES), "default": "copy"},
+        "mapping": {"type": "dict", "default": {}},
+        "destination_arguments": {"type": "list", "elements": "str", "default": []},
+        "user": {"type": "str"},
+        "media": {"type": "str", "choices": list(MEDIA), "default": "refuse"},
+        "bandwidth": {"type": "int", "default": 0},
+        "max_downtime": {"type": "int", "default": 300},
+        "timeout": {"type": "float", "default": 0},
+        "timeout_action": {"type": "str", "choices": list(TIMEOUT_ACTIONS), "default": "abort"},
+        "auto_converge": {"type": "bool", "default": False},
+        "postcopy": {"type": "bool", "default": False},
+        "parallel_connections": {"type": "int", "default": 0},
+        "legacy_block": {"type": "bool", "default": False},
+        "source_disks": {"type": "str", "choices": list(POLICIES), "default": "keep"},
+        "accept": {"type": "list", "elements": "str", "default": []},
+        "progress_id": {"type": "str"},
+        "progress_interval": {"type": "float", "default": 5},
+    }
+
+
+def options_of(params: Params) -> BareOptions:
+    """The user's options, validated. Raises InputError."""
+    lists = {name: tuple(params[name]) for name in ("accept", "destination_arguments")}
+    plain = {name: params[name] for name in BareOptions.__dataclass_fields__ if name not in lists}
+    return BareOptions(**{**plain, **lists})
+
+
+def connect(destination: str, label: str | None) -> Far:
+    """The destination, or what stands for it while it is away."""
+    target = SshTarget.parse(destination)
+    try:
+        return FarHost(destination, label or target.host)
+    except KvmError as error:
+        if error.error_code != "HOST_UNREACHABLE":
+            raise
+        return Unreachable(label or target.host, error)
+
+
+def run(params: Params, check_mode: bool, gateway: t.Callable[[str, t.Optional[str]], Far]) -> Result:
+    """Validate, then make sure that the guest runs on the destination."""
+    options, mapping = options_of(params), GuestMapping.from_user(params["mapping"])
+    name = params["name"].strip()
+    if not name:
+        raise InputError("name", "The option 'name' is empty; give the name or UUID of a guest.")
+    SshTarget.parse(params["destination"])
+    progress_id = check_progress_id(params["progress_id"]) if params["progress_id"] else ""
+    stop, clock, workspace = Stop(), Clock(), Workspace()
+    begun = clock.monotonic()
+    monitor, uuid = monitor_of(name, params["monitor"] or "", workspace, key_of(name))
+    with contextlib.closing(gateway(params["destination"], params["destination_label"])) as there, signals(stop):
+        context = BareContext(
+            name=name,
+            key=key_of(name),
+            destination=params["destination"],
+            source_host=params["source_label"] or socket.gethostname(),
+            far=there,
+            workspace=workspace,
+            clock=clock,
+            options=options,
+            mapping=mapping,
+            stop=stop,
+            begun=begun,
+            progress_id=progress_id,
+            uuid=uuid,
+            monitor_address=monitor,
+        )
+        report = run_move(context, check_mode=check_mode)
+    values = {"outcome": report.outcome, "findings": findings_data(report.findings), **report.values}
+    return Result(values, report.changes, report.warnings, msg=report.msg)
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    run_module(argument_spec(), run, lambda: connect)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table of a guest process's move: never two running copies, whatever both hosts show."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_decide as table
+
+JOURNAL = BareJournal("id", "key", "web", "", "live_block", "transfer", 1.0, 1.0, "kvm1", "root@kvm2", "kvm2")
+NONE = BareSighting("kvm1")
+RUNS = BareSighting("kvm1", found=True, pid=7, state="running")
+MIRRORS = RUNS
+SENDS = BareSighting("kvm1", found=True, pid=7, state="running", migration="active")
+STANDS = BareSighting("kvm1", found=True, pid=7, state="finish-migrate", migration="pre-switchover")
+HANDED = BareSighting("kvm1", found=True, pid=7, state="postmigrate", migration="completed")
+HUNG = BareSighting("kvm1", found=True, pid=7, error="it does not answer.")
+POSTCOPY = BareSighting("kvm1", found=True, pid=7, state="finish-migrate", migration="postcopy-paused")
+
+EMPTY = BareSighting("kvm2")
+AWAY = BareSighting("kvm2", reachable=False, error="no route")
+WAITS = BareSighting("kvm2", found=True, pid=9, state="inmigrate", ours=True)
+HAS_ALL = BareSighting("kvm2", found=True, pid=9, state="paused", migration="completed", ours=True)
+ARRIVED = BareSighting("kvm2", found=True, pid=9, state="running", migration="completed", ours=True)
+DEAD = BareSighting("kvm2", gone=True)
+MUTE = BareSighting("kvm2", found=True, pid=9, ours=True, error="it does not answer.")
+OTHER = BareSighting("kvm2", found=True, pid=9, state="running")
+
+
+def journal(stage: str) -> BareJournal | None:
+    return None if stage == "-" else dataclasses.replace(JOURNAL, stage=stage)
+
+
+@pytest.mark.parametrize(
+    ("source", "there", "stage", "action", "code"),
+    [
+        # Nothing has happened, or all is over.
+        (RUNS, EMPTY, "-", table.MOVE, ""),
+        (RUNS, DEAD, "done", table.MOVE, ""),
+        (RUNS, EMPTY, "undone", table.MOVE, ""),
+        (NONE, ARRIVED, "done", table.ALREADY_THERE, ""),
+        (NONE, OTHER, "-", table.ALREADY_THERE, ""),
+        (NONE, EMPTY, "-", table.REFUSE, "GUEST_NOT_FOUND"),
+        (NONE, EMPTY, "done", table.REFUSE, "GUEST_NOT_FOUND"),
+        # Before the handover: back.
+        (RUNS, EMPTY, "claim", table.UNDO, ""),
+        (RUNS, WAITS, "prepare", table.UNDO, ""),
+        (MIRRORS, WAITS, "transfer", table.UNDO, ""),
+        (SENDS, WAITS, "transfer", table.UNDO, ""),
+        (STANDS, WAITS, "switch", table.UNDO, ""),
+        (STANDS, DEAD, "switch", table.UNDO, ""),
+        (STANDS, AWAY, "switch", table.UNDO, ""),
+        (SENDS, AWAY, "transfer", table.UNDO, ""),
+        (RUNS, MUTE, "transfer", table.UNDO, ""),
+        (NONE, WAITS, "transfer", table.UNDO, "GUEST_DIED"),
+        (NONE, DEAD, "transfer", table.UNDO, "GUEST_DIED"),
+        # After it: forward, where the destination has all.
+        (HANDED, HAS_ALL, "switch", table.FINISH, ""),
+        (HANDED, HAS_ALL, "verify", table.FINISH, ""),
+        (HANDED, ARRIVED, "verify", table.RELEASE, ""),
+        (HANDED, ARRIVED, "release", table.RELEASE, ""),
+        (NONE, HAS_ALL, "switch", table.FINISH, ""),
+        (NONE, ARRIVED, "release", table.RELEASE, ""),
+        # The source goes on only when the destination is proven dead.
+        (HANDED, DEAD, "switch", table.RESUME, ""),
+        (HANDED, DEAD, "verify", table.RESUME, ""),
+        (HANDED, EMPTY, "-", table.REFUSE, "OWNERSHIP_UNPROVEN"),
+        (HANDED, AWAY, "switch", table.REFUSE, "OWNERSHIP_UNPROVEN"),
+        (HANDED, AWAY, "-", table.REFUSE, "OWNERSHIP_UNPROVEN"),
+        (NONE, AWAY, "verify", table.REFUSE, "OWNERSHIP_UNPROVEN"),
+        (HANDED, MUTE, "verify", table.REFUSE, "OWNERSHIP_UNPROVEN"),
+        (RUNS, AWAY, "-", table.REFUSE, "HOST_UNREACHABLE"),
+        (RUNS, AWAY, "switch", table.REFUSE, "HOST_UNREACHABLE"),
+        # Never twice.
+        (RUNS, ARRIVED, "verify", table.REFUSE, "TWO_RUNNING_COPIES"),
+        (RUNS, ARRIVED, "done", table.REFUSE, "TWO_RUNNING_COPIES"),
+        (RUNS, OTHER, "-", table.REFUSE, "TWO_RUNNING_COPIES"),
+        (HANDED, OTHER, "switch", table.REFUSE, "GUEST_EXISTS"),
+        (RUNS, HAS_ALL, "switch", table.UNDO, ""),
+        (RUNS, HAS_ALL, "verify", table.REFUSE, "TWO_RUNNING_COPIES"),
+        # What cannot be asked is left alone.
+        (HUNG, EMPTY, "-", table.REFUSE, "MONITOR_UNUSABLE"),
+        (POSTCOPY, ARRIVED, "switch", table.REFUSE, "POSTCOPY_FAILED"),
+    ],
+)
+def test_the_table(source: BareSighting, there: BareSighting, stage: str, action: str, code: str) -> None:
+    found = table.decide("web", source, there, journal(stage))
+    assert (found.action, found.code) == (action, code), found
+    assert bool(found.message) == bool(code)
+
+
+@pytest.mark.parametrize(
+    "stage", ["-", "claim", "prepare", "transfer", "switch", "verify", "release", "done", "undone"]
+)
+@pytest.mark.parametrize("source", [RUNS, SENDS, STANDS, HANDED, HUNG, POSTCOPY, NONE])
+@pytest.mark.parametrize("there", [EMPTY, AWAY, WAITS, HAS_ALL, ARRIVED, DEAD, MUTE, OTHER])
+def test_no_row_lets_two_copies_run(source: BareSighting, there: BareSighting, stage: str) -> None:
+    found = table.decide("web", source, there, journal(stage))
+    if found.action == table.RESUME:
+        assert there.gone
+    if found.action == table.FINISH:
+        assert there.ours
+        assert there.state == "paused"
+        assert source.state in ("postmigrate", "finish-migrate", "")
+    if found.action == table.UNDO and there.found:
+        # What UNDO ends never ran.
+        assert there.ours
+        assert there.state != "running"
+    if found.action == table.MOVE:
+        assert source.state == "running"
+        assert not there.found
