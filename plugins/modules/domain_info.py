@@ -360,15 +360,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Gateway) -> Result:
         # An expression that cannot be used shows before anything is read.
         query.search(expression, [])
     domains = gateway.read(params["uri"], params["names"] or None)
-    return Result(values={"domains": selected(expression, to_data(domains)) if expression else domains})
-
-
-def selected(expression: str, domains: list[dict[str, t.Any]]) -> list[t.Any]:
-    """The answer of ``expression`` for ``domains``, always as a list."""
-    answer = query.search(expression, domains)
-    if answer is None:
-        return []
-    return answer if isinstance(answer, list) else [answer]
+    return Result(values={"domains": query.selected(expression, to_data(domains)) if expression else domains})
 
 
 def main() -> None:

@@ -54,3 +54,11 @@ def _unusable(expression: str, option: str, error: Exception) -> InputError:
         f"The JMESPath expression in '{option}' cannot be used: {' '.join(str(error).split())}.",
         expression=expression,
     )
+
+
+def selected(expression: str, rows: list[t.Any], option: str = "select") -> list[t.Any]:
+    """The answer of ``expression`` for ``rows``, always as a list: one of another kind is its only item, null is none."""
+    answer = search(expression, rows, option)
+    if answer is None:
+        return []
+    return answer if isinstance(answer, list) else [answer]

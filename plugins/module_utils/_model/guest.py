@@ -73,7 +73,6 @@ class GuestDevice:
 
     device: str
     driver: str = ""
-    address: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +136,7 @@ class Guest:
     disks: tuple[GuestDisk, ...] = ()
     nics: tuple[GuestNic, ...] = ()
     hot_plugged: tuple[GuestDevice, ...] = ()
+    unplugged: tuple[str, ...] = ()
     jobs: tuple[GuestJob, ...] = ()
     migration: str = ""
     blockers: tuple[str, ...] = ()

@@ -25,7 +25,8 @@ _ESTABLISHED = "01"
 @dataclasses.dataclass(frozen=True)
 class Address:
     """``kind`` is unix or tcp. The path of a unix socket is as this process reaches it; ``bound`` is the path that QEMU bound where
-    that is another one (QEMU lives in another root, or the path is relative to its working directory)."""
+    that is another one (QEMU lives in another root, or the path is relative to its working directory); ``pid`` is its process where
+    that is known."""
 
     kind: str
     path: str = ""
@@ -33,6 +34,7 @@ class Address:
     port: int = 0
     abstract: bool = False
     bound: str = ""
+    pid: int = 0
 
     def __str__(self) -> str:
         if self.kind == "unix":
@@ -59,8 +61,9 @@ def parse_address(text: str) -> Address:
 def is_held(address: Address, proc: str = "/proc") -> bool:
     """Whether QEMU has a client at ``address`` now: it speaks with one at a time, all others wait unheard.
 
-    Only sockets of this process's network namespace can be seen; elsewhere the answer is False.
+    Without the pid of QEMU, only sockets of our own network namespace are seen.
     """
+    proc = f"{proc}/{address.pid or 'self'}"
     try:
         if address.kind == "unix":
             return unix_held(_read(f"{proc}/net/unix"), _name(address))

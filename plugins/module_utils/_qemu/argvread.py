@@ -28,7 +28,7 @@ class Place:
     """A monitor as the command line has it. ``address`` is None where it is no socket that one can connect to; ``why`` tells.
 
     The path of a unix socket is as it was written: relative to the working directory of the process, perhaps. ``descriptor`` is the
-    number of a socket that QEMU was given open, -1 for none.
+    number of a socket that QEMU was given open, -1 for none. With ``waits`` QEMU does not start the guest before the first client.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class Place:
     address: t.Optional[Address] = None
     why: str = ""
     descriptor: int = -1
+    waits: bool = False
 
 
 def name_of(line: CommandLine) -> str:
@@ -266,7 +267,8 @@ def _tcp(where: str) -> Address | None:
 def _socket(kind: str, text: str, address: Address | None, keys: Keys) -> Place:
     if not keys.is_on("server"):
         return Place(kind, text, why="QEMU connects to somebody there, nobody can connect to it")
-    return Place(kind, text, address, "" if address else "its address cannot be understood")
+    why = "" if address else "its address cannot be understood"
+    return Place(kind, text, address, why, waits=keys.is_on("wait", default=True))
 
 
 # ---- secrets ----

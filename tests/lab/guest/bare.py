@@ -258,8 +258,7 @@ class BareGuest(Guest):
         for host in self.lab.hosts:
             if host.leader() is None:
                 continue
-            host.run(["ip", "link", "delete", self.tap], check=False)
-            host.run(["rm", "-rf", "--", self.folder])
+            host.run(["sh", "-c", 'ip link delete "$1" 2>/dev/null; rm -rf -- "$2"', "sh", self.tap, self.folder])
             for file in self.files:
                 remove_file(host, file)
         self.lab.forget_guest(self.name)
@@ -304,8 +303,8 @@ def create_bare(lab: Lab, name: str, record: dict[str, Any], place: Host, wait: 
     guest = bare_guest(lab, name, record)
     made = make_images(lab, place, name, guest.shape, list(guest.disks))
     words = command_words(guest, guest.shape, bool(lab.state.facts.get("kvm")))
-    place.run(["mkdir", "-p", guest.folder])
-    place.write(f"{guest.folder}/start.sh", script_text(words, guest.shape.unit))
+    write = 'mkdir -p "$1" && cat > "$1/start.sh"'
+    place.run(["sh", "-c", write, "sh", guest.folder], input=script_text(words, guest.shape.unit))
     guest.start(wait)
     return replace(guest, files=tuple(made))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 import socket
+import threading
 import time
 
 import pytest
@@ -204,9 +205,11 @@ def test_after_nonsense_the_session_is_over(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_peer_that_does_not_read(tmp_path: pathlib.Path) -> None:
+    enough = threading.Event()
+
     def script(peer: Peer) -> None:
         peer.greet()
-        time.sleep(3 * SOON)
+        enough.wait(60)
 
     with serving(tmp_path, script) as address, session.connect(address) as one:
         with pytest.raises(KvmError) as caught:
@@ -215,6 +218,7 @@ def test_a_peer_that_does_not_read(tmp_path: pathlib.Path) -> None:
         with pytest.raises(KvmError, match="in part only") as caught:
             one.execute("x")
         assert code_of(caught) == "MONITOR_GONE"
+        enough.set()
 
 
 def test_nobody_there(tmp_path: pathlib.Path) -> None:
