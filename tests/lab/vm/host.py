@@ -37,6 +37,8 @@ if [ "$2" = storage ]; then
     systemctl -q mask --now libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket virtlogd.socket
     systemctl start ssh.service
 else
+    # libvirt starts what is to start with the host once per boot, and the boot was another's.
+    rm -f /run/libvirt/*/autostarted
     systemctl start ssh.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd.service
 fi
 """
@@ -97,12 +99,12 @@ class VmHost(Host):
         return self.leader() is not None and self.run(["true"], check=False, timeout=120).returncode == 0
 
     def healthy(self) -> bool:
-        """sshd listens; on a hypervisor, libvirtd answers and the image pool is active."""
+        """sshd listens; on a hypervisor, libvirtd answers, the image pool is there and the network is active."""
         if self.leader() is None or not self.identified.exists():
             return False
         test = "nc -z -w 5 127.0.0.1 22"
         if self.role == "hypervisor":
-            test += " && virsh -q pool-info default >/dev/null && virsh -q net-info lab"
+            test += " && virsh -q pool-info default >/dev/null && virsh -q net-list --name | grep -qx lab"
         try:
             return self.run(["sh", "-c", test], check=False, timeout=180).returncode == 0
         except subprocess.TimeoutExpired:
