@@ -85,6 +85,12 @@ def job(lab: Lab, guest: Guest, host: str) -> str:
     return ""
 
 
+def stage(lab: Lab, host: str, guest: Guest) -> str:
+    """How far the journal on ``host`` says that the guest's move has come; empty where there is none."""
+    answer = lab.host(host).run(["cat", f"/var/lib/virtops-kvm/moves/{guest.uuid}.json"], check=False)
+    return str(json.loads(answer.stdout)["stage"]) if answer.returncode == 0 else ""
+
+
 def nothing_left(lab: Lab, guest: Guest, destination: str) -> None:
     """The destination knows neither the domain nor any image, process, pool or claim of the move."""
     host = lab.host(destination)

@@ -6,7 +6,6 @@ the truth, and bad input changes nothing."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import typing as t
@@ -20,6 +19,7 @@ from tests.integration.moves import (
     move,
     nothing_left,
     slow_guest,
+    stage,
     start_move,
     still_here,
     wait_mirroring,
@@ -232,11 +232,6 @@ def test_ctrl_c_leaves_the_guest_here_and_the_destination_clean(lab: Lab, hosts:
     nothing_left(lab, guest, destination)
     assert not move(lab, guest, source, destination).get("failed")
     arrived(guest, destination)
-
-
-def stage(lab: Lab, host: str, guest: Guest) -> str:
-    answer = lab.host(host).run(["cat", f"/var/lib/virtops-kvm/moves/{guest.uuid}.json"], check=False)
-    return str(json.loads(answer.stdout)["stage"]) if answer.returncode == 0 else ""
 
 
 def test_places_on_the_destination_are_kept_in_line(lab: Lab, hosts: list[str]) -> None:

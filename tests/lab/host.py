@@ -168,8 +168,9 @@ class Host:
         guest = state.facts["guest_assets"]
         binds = [f"--bind={self.images}:{IMAGES}", f"--bind={DATA / self.lab / 'shared'}:{SHARED}"]
         binds += [f"--bind-ro={guest}:/opt/lab-guest", "--bind=/dev/net/tun"]
-        if kvm:
-            binds.append("--bind=/dev/kvm")
+        # Post-copy needs it, and nspawn gives a container a /dev of its own.
+        devices = ["/dev/userfaultfd", *(["/dev/kvm"] if kvm else [])]
+        binds += [f"--bind={device}" for device in devices if Path(device).exists()]
         nspawn = [
             "systemd-nspawn", "--register=no", "--keep-unit", "--boot", "--quiet", "--console=pipe",
             f"--directory={self.root}", f"--network-namespace-path=/run/netns/{self.netns}",

@@ -22,6 +22,7 @@ from .guest.guest import Guest
 from .guests import Guests
 from .host import Host
 from .inventory import inventory_path, write_access
+from .pki import Pki
 from .records import Verdict
 from .rootfs import clean_if_idle, rootfs
 from .shell import DATA, RUN, LabError, install_needed, locked, run, say
@@ -90,6 +91,10 @@ class Lab(Guests, Blocks):
     @property
     def fault(self) -> Faults:
         return Faults(self)
+
+    @property
+    def pki(self) -> Pki:
+        return Pki(self)
 
     @property
     def keys(self) -> Path:

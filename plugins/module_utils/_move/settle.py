@@ -22,6 +22,20 @@ _POLL = 0.2
 _CANCELED = "canceled by client"
 #: What libvirt 11 says instead of the reason when a move ends while disks are copied: closing the peer's connection overwrites it.
 _REASON_LOST = "End of file while reading data"
+#: What QEMU lacks on a host shows only when the move begins: its own words, our code, and what to do about it.
+_LACKS = (
+    (
+        "Unable to access credentials",
+        "TLS_UNAVAILABLE",
+        "QEMU has no certificates on one of the hosts. Install them on both, or leave the option 'tls' out.",
+    ),
+    (
+        "ostcopy is not supported",
+        "OPTION_UNSUPPORTED",
+        "QEMU may not do post-copy on one of the hosts. It needs /dev/userfaultfd there, or the sysctl "
+        "vm.unprivileged_userfaultfd=1; or leave the option 'postcopy' out.",
+    ),
+)
 
 
 def settle(context: Context, uuid: str) -> tuple[Sighting, Sighting, table.Decision]:
@@ -104,6 +118,9 @@ def _cause(context: Context, ended: Ended, source: Sighting) -> tuple[str, str]:
         return "MOVE_ABORTED", f"somebody aborted its job. {ended.error.message}"
     if _REASON_LOST in ended.error.message:
         return "MOVE_FAILED", _lost_reason(context, ended.error)
+    for words, code, remedy in _LACKS:
+        if words in ended.error.message:
+            return code, f"{remedy} {ended.error.message}"
     return _move_code(ended.error), ended.error.message
 
 

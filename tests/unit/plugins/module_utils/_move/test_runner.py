@@ -177,6 +177,31 @@ def test_a_job_that_somebody_aborted_is_called_so(tmp_path: pathlib.Path) -> Non
     assert refused(context_for(gateway, tmp_path)).error_code == "MOVE_ABORTED"
 
 
+@pytest.mark.parametrize(
+    ("said", "code", "remedy"),
+    [
+        ("'object-add': Unable to access credentials /etc/pki/qemu/ca-cert.pem", "TLS_UNAVAILABLE", "'tls' out"),
+        (
+            "'migrate-set-capabilities': Postcopy is not supported: Userfaultfd",
+            "OPTION_UNSUPPORTED",
+            "/dev/userfaultfd",
+        ),
+    ],
+)
+def test_what_qemu_lacks_is_told_with_its_remedy(tmp_path: pathlib.Path, said: str, code: str, remedy: str) -> None:
+    gateway = FakeGateway()
+
+    def lacking(own: FakeGateway) -> None:
+        raise KvmError("LIBVIRT_ERROR", f"Moving failed: libvirt says: {said}.", libvirt_code=1)
+
+    gateway.during = lacking
+    error = refused(context_for(gateway, tmp_path))
+    assert error.error_code == code
+    assert remedy in error.message
+    assert said in error.message
+    assert gateway.images == {}
+
+
 def test_source_left_paused_is_resumed_when_the_destination_is_proven_empty(tmp_path: pathlib.Path) -> None:
     gateway = FakeGateway()
 
