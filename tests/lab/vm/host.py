@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from .. import network
-from ..config import configure
+from ..config import configure, write
 from ..host import BECOME, Host
 from ..shell import RUN, LabError, run, start_time, wait_for
 from ..state import State, alive
@@ -23,6 +23,7 @@ from .tree import Base, tree
 VOLUME_GROUP = "lab"
 # Where the scheduler gives all sessions the same share, a host is one of many, and with all that runs on it gets no more than a shell.
 SHARE = "-5"
+TUN = "[Service]\nExecStartPre=/sbin/modprobe tun\n"
 PRISTINE = ("libvirtd.conf", "virtqemud.conf", "qemu.conf")
 # What a host that went on from another's memory must not share with it: name, time, randomness, boot id, addresses.
 IDENTITY = """set -eu
@@ -37,6 +38,7 @@ if [ "$2" = storage ]; then
     systemctl -q mask --now libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket virtlogd.socket
     systemctl start ssh.service
 else
+    modprobe tun
     # libvirt starts what is to start with the host once per boot, and the boot was another's.
     rm -f /run/libvirt/*/autostarted
     systemctl start ssh.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd.service
@@ -198,6 +200,8 @@ class VmHost(Host):
         }
         lines = "".join(f"{name}={value}\n" for name, value in settings.items())
         (self.root / "etc/lab-host").write_text(lines, encoding="ascii")
+        # The units that would make the device of the module are masked.
+        write(self.root / "etc/systemd/system/libvirtd.service.d/lab-tun.conf", TUN)
 
     def identify(self) -> None:
         """Tell a host that was just started who it is, and start what waits for that."""
