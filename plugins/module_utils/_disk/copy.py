@@ -31,8 +31,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import (
     CopyJob,
     CopyProgress,
     CopyResult,
+    Known,
     Tell,
     check_job,
+    place_of,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.look import Looker, Seen, ask_digests, end_read
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.nbd import WriteFailed
@@ -61,14 +63,30 @@ def copy_disk(
     tell: Tell | None = None,
     stop: Stop | None = None,
     clock: Clock | None = None,
+    known: Known | None = None,
 ) -> CopyResult:
-    """Make the destination equal to the source, and prove it.
+    """Make the destination equal to the source, and prove it. What is ``known`` of both since a seeding is not read again.
 
     Raises KvmError: DESTINATION_EXISTS, DESTINATION_FULL, DESTINATION_TOO_SMALL, DEVICE_IN_USE, SOURCE_CHANGED, SOURCE_MISSING,
     PROOF_FAILED, COPY_STOPPED, COPY_RUNNING, CONNECTION_LOST, IMAGE_INVALID, PROGRAM_MISSING, MISSING_LIBRARY.
     """
     check_job(job)
-    return _Copy(job, remote, tell or _say_nothing, stop or _never, clock or Clock()).run()
+    return _Copy(job, remote, tell or _say_nothing, stop or _never, clock or Clock(), known).run()
+
+
+def seed_disk(
+    job: CopyJob,
+    remote: Remote,
+    *,
+    tell: Tell | None = None,
+    stop: Stop | None = None,
+    clock: Clock | None = None,
+) -> tuple[CopyResult, Known]:
+    """Bring the destination near to a source that is being written, and tell of which blocks both sides were the same. Raises what
+    copy_disk raises."""
+    check_job(job)
+    copy = _Copy(job, remote, tell or _say_nothing, stop or _never, clock or Clock())
+    return copy.run(), copy.known
 
 
 def foresee(job: CopyJob, remote: Remote, *, tell: Tell | None = None, stop: Stop | None = None) -> Seen:
@@ -95,8 +113,11 @@ def _opened(job: CopyJob) -> contextlib.AbstractContextManager[Source]:
 class _Copy:
     """One run."""
 
-    def __init__(self, job: CopyJob, remote: Remote, tell: Tell, stop: Stop, clock: Clock) -> None:
+    def __init__(
+        self, job: CopyJob, remote: Remote, tell: Tell, stop: Stop, clock: Clock, known: Known | None = None
+    ) -> None:
         self.job = job
+        self.known = Known((), {})
         self.remote = remote
         self.stop = stop
         self.clock = clock
@@ -107,8 +128,9 @@ class _Copy:
         self.work = ""
         self.transport = ""
         self.counters = Counters()
+        self._shown: dict[int, bytes] = {}
         self._tell = tell
-        self._looker = Looker(job, remote, tell, self._stopping)
+        self._looker = Looker(job, remote, tell, self._stopping, known)
         self._budget = Budget(job.bandwidth * (1 << 20), clock)
 
     def run(self) -> CopyResult:
@@ -139,6 +161,7 @@ class _Copy:
         seen = self._looker.look(source)
         own, there = seen.own, seen.there
         if own is not None and seen.equal:
+            self._know(own, there or {}, range(own.count), seen.facts["path"])
             return self._result(own, seen.facts["path"], changed=False, allocated=seen.facts["allocated"])
         opened = self.remote.call(
             "open",
@@ -151,7 +174,7 @@ class _Copy:
         )
         self.image, self.work, self.resumed = opened["image"], opened["work"], opened["existing"]
         if opened["existing"] and there is None:
-            own, there = self._looker.compare(source, self.work)
+            own, there = self._looker.compare(source, seen.partial or self.remote.call("stat", path=self.work))
             if there is None:
                 raise KvmError(
                     "IMAGE_INVALID", f"'{self.work}' has a wrong size; remove it, and run again.", path=self.work
@@ -159,6 +182,8 @@ class _Copy:
         own = self._send(source, own, there if opened["existing"] else None)
         if self.job.seed:
             self.remote.call("sync", image=self.image)
+            numbers = range(own.count) if opened["existing"] else tuple(self._shown)
+            self._know(own, {**(there or {}), **self._shown}, numbers, self.work)
             return self._result(own, self.work, changed=True, allocated=0)
         source.check_unchanged()
         done = self.remote.call("finish", image=self.image, **self._owner())
@@ -184,7 +209,7 @@ class _Copy:
             work = Work(numbers, there, own.digests, whole=not raw)
         with connected(self.remote, t.cast(int, self.image), self.job.address, threads_for()) as link:
             self.transport = link.transport
-            transfer = self._transfer(source, raw and not self.job.seed)
+            transfer = self._transfer(source, raw)
             try:
                 transfer.run(link.channels, work, lambda: self._tell_copy(transfer, total))
                 own = self._judge(source, transfer, work, own, link)
@@ -229,6 +254,9 @@ class _Copy:
             own = BlockDigests(source.reader.size, BLOCK, dict(transfer.found))
         if not transfer.prove:
             return own
+        if self.job.seed:
+            self._shown = dict(transfer.proven)
+            return own
         proven = dict(work.there or {})
         proven.update(transfer.proven)
         if work.there is None:
@@ -267,6 +295,13 @@ class _Copy:
     def _check_proof(self, wrong: list[int]) -> None:
         if wrong:
             raise failure.unproven(self.work, self.remote, wrong)
+
+    def _know(self, own: BlockDigests, there: Blocks, numbers: t.Iterable[int], path: str) -> None:
+        """After a seeding: of what of the destination it is known that it is what was read here."""
+        if self.job.seed and self.job.written_format == "raw":
+            read = ((number, own.digests.get(number, b"")) for number in numbers)
+            blocks = {number: found for number, found in read if there.get(number, b"") == found}
+            self.known = Known(place_of(self.remote.call("stat", path=path)), blocks)
 
     def _tell_copy(self, transfer: Transfer, total: int) -> None:
         done = min(transfer.counters.done, total)

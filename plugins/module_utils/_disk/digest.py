@@ -227,13 +227,15 @@ def digest_reader(
     threads: int | None = None,
     stop: Stop | None = None,
     tell: Tell | None = None,
+    known: t.Mapping[int, bytes] | None = None,
 ) -> BlockDigests:
-    """The digests of all that ``reader`` holds. ``tell`` hears now and then how many bytes have been digested."""
-    digests: dict[int, bytes] = {}
+    """The digests of all that ``reader`` holds; blocks that are ``known`` are not read. ``tell`` hears now and then how many bytes
+    have been digested."""
+    known = known or {}
+    digests = {number: digest for number, digest in known.items() if digest}
     done = 0
-    for number, digest in iter_digests(
-        reader, block_numbers(reader.extents(), block), block, threads=threads, stop=stop
-    ):
+    numbers = (number for number in block_numbers(reader.extents(), block) if number not in known)
+    for number, digest in iter_digests(reader, numbers, block, threads=threads, stop=stop):
         if digest:
             digests[number] = digest
         done += block

@@ -61,6 +61,25 @@ class CopyJob:
 
 
 @dataclasses.dataclass(frozen=True)
+class Known:
+    """What a seeding read on both sides and found equal: the digest of each such block by its number, b"" for zeros. It holds for
+    the destination as long as nobody wrote to it, which its ``place`` (path, size, time) tells; of the source only who watches
+    it can say for which blocks it still holds."""
+
+    place: tuple[t.Any, ...]
+    blocks: t.Mapping[int, bytes]
+
+    def only(self, numbers: t.Container[int]) -> Known:
+        """What is known of these blocks."""
+        return Known(self.place, {number: found for number, found in self.blocks.items() if number in numbers})
+
+
+def place_of(facts: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
+    """What changes when somebody writes to the file that a stat at the destination told of. A device has no such time."""
+    return (facts["path"], facts["size"], facts["mtime_ns"]) if facts.get("kind") == "file" else ()
+
+
+@dataclasses.dataclass(frozen=True)
 class CopyProgress:
     """How far a copy is. Bytes; ``done`` counts what is equal on both sides, sent or not."""
 

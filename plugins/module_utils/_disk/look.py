@@ -16,10 +16,17 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import wire
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import BLOCK, BlockDigests, Stop, digest_reader
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import COMPARE, CopyJob, CopyProgress, Tell
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import (
+    COMPARE,
+    CopyJob,
+    CopyProgress,
+    Known,
+    Tell,
+    place_of,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.source import Source
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.transfer import wait_for
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.transfer import ranges_of, wait_for
 
 #: Blocks of which the other end tells the digests in one answer.
 _RANGE = 256
@@ -47,8 +54,9 @@ class Seen:
 class Looker:
     """Looks at the destination of one job."""
 
-    def __init__(self, job: CopyJob, remote: Remote, tell: Tell, stop: Stop) -> None:
+    def __init__(self, job: CopyJob, remote: Remote, tell: Tell, stop: Stop, known: Known | None = None) -> None:
         self._job = job
+        self._known = known
         self._remote = remote
         self._tell = tell
         self._stop = stop
@@ -114,16 +122,22 @@ class Looker:
 
     def _compared(self, source: Source, facts: Facts) -> tuple[BlockDigests | None, t.Mapping[int, bytes] | None]:
         try:
-            return self.compare(source, facts["path"])
+            return self.compare(source, facts)
         except KvmError as exc:
             # Something else in place of an image cannot be read as one.
             if exc.error_code != "IMAGE_INVALID":
                 raise
             return None, None
 
-    def compare(self, source: Source, path: str) -> tuple[BlockDigests | None, t.Mapping[int, bytes] | None]:
-        """The digests of both sides, each read by its own host at the same time; none where the sizes differ."""
-        size = source.reader.size
+    def compare(self, source: Source, facts: Facts) -> tuple[BlockDigests | None, t.Mapping[int, bytes] | None]:
+        """The digests of both sides, each read by its own host at the same time; none where the sizes differ. Blocks that are known
+        to be equal are not read again, if ``facts`` show that nobody wrote to the destination since."""
+        size, path = source.reader.size, facts["path"]
+        known: t.Mapping[int, bytes] = {}
+        if self._known is not None and self._known.place and self._known.place == place_of(facts):
+            # Where the length changed, the last block has another one, too.
+            whole = size if size == facts["size"] else min(size, facts["size"]) // BLOCK * BLOCK
+            known = {number: found for number, found in self._known.blocks.items() if number * BLOCK < whole}
         raw = self._job.written_format == "raw"
         # A device may be larger than the source: only what the source covers is compared.
         options = {"size": size} if raw else {}
@@ -132,13 +146,14 @@ class Looker:
             if not raw and read["size"] != size:
                 return None, None
             total = -(-size // BLOCK)
-            answers = ask_digests(self._remote, read["reader"], total)
+            answers = ask_digests(self._remote, read["reader"], total, known)
             own = digest_reader(
                 source.reader,
                 stop=self._stop,
                 tell=lambda done: self._tell(CopyProgress(COMPARE, min(done, size), size, 0)),
+                known=known,
             )
-            there: dict[int, bytes] = {}
+            there = {number: found for number, found in known.items() if found}
             for answer in answers:
                 there.update(wire.unpack_digests(wait_for(answer, self._stop)))
         finally:
@@ -169,11 +184,14 @@ class Looker:
         return Seen(facts, partial=partial if partial["exists"] else None, free=free, needed=source.allocated)
 
 
-def ask_digests(remote: Remote, reader: int, count: int) -> list[concurrent.futures.Future[t.Any]]:
-    """Questions for the digests of all ``count`` blocks of what the other end reads."""
+def ask_digests(
+    remote: Remote, reader: int, count: int, known: t.Collection[int] = ()
+) -> list[concurrent.futures.Future[t.Any]]:
+    """Questions for the digests of all ``count`` blocks of what the other end reads, but for those that are ``known``."""
+    numbers = [number for number in range(count) if number not in known]
     return [
-        remote.send("digests", reader=reader, ranges=[[first, min(_RANGE, count - first)]])
-        for first in range(0, count, _RANGE)
+        remote.send("digests", reader=reader, ranges=ranges_of(numbers[first : first + _RANGE]))
+        for first in range(0, len(numbers), _RANGE)
     ]
 
 

@@ -16,12 +16,14 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.savefile import 
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.binding import constant, library
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import Connection, translated
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import SnapshotRecord
-from ansible_collections.virtops.kvm.plugins.module_utils._xml.binding import parse
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.binding import parse, render
 
 SOURCE, DESTINATION = "source", "destination"
 #: Where libvirt of the system keeps saved memory and the state of emulated TPMs; it has no call that tells.
 SAVE_FOLDER = "/var/lib/libvirt/qemu/save"
 TPM_FOLDER = "/var/lib/libvirt/swtpm"
+#: How the checkpoints begin that note what a guest writes while its disks are copied.
+TRACK = "virtops-seed-"
 #: What is removed with a definition that leaves a host, by the names of the flags; files stay, whatever keeps them.
 _FORGET = (
     "VIR_DOMAIN_UNDEFINE_MANAGED_SAVE",
@@ -153,6 +155,31 @@ class StoppedCalls:
             self._need(DESTINATION, uuid).snapshotCreateXML(record.xml, flags)
             return True
         return False
+
+    def track(self, uuid: str, name: str, targets: t.Sequence[str]) -> None:
+        """Begin a checkpoint of the running domain, of these disks only: from now on their images note what is written."""
+        domain = self._need(SOURCE, uuid)
+        root = parse("<domaincheckpoint><name/><description/><disks/></domaincheckpoint>", "checkpoint")
+        root.find("name").text = name
+        root.find("description").text = "What is written while virtops.kvm copies the disks; it goes with the move."
+        for target in parse(domain.XMLDesc(0), "domain definition").xpath("devices/disk/target/@dev"):
+            disk = parse("<disk/>", "checkpoint")
+            disk.set("name", str(target))
+            disk.set("checkpoint", "bitmap" if target in targets else "no")
+            root.find("disks").append(disk)
+        with translated("Cannot begin a checkpoint of the domain"):
+            domain.checkpointCreateXML(render(root), 0)
+
+    def untrack(self, uuid: str) -> None:
+        """Remove all checkpoints of ours; of a domain that does not run libvirt only forgets them, and the images keep bitmaps."""
+        lib = library()
+        domain = self._domain(SOURCE, uuid)
+        if domain is None:
+            return
+        with translated("Cannot remove a checkpoint of the domain"):
+            for point in domain.listAllCheckpoints(0):
+                if point.getName().startswith(TRACK):
+                    point.delete(0 if domain.isActive() else lib.VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY)
 
     def tpm_folder(self, uuid: str, xml: str) -> str:
         """The folder in which an emulated TPM of the definition ``xml`` keeps its state; empty where it has none."""

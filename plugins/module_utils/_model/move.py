@@ -16,6 +16,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import A
 STAGES = ("claim", "prepare", "transfer", "switch", "verify", "release", "done")
 
 
+#: How it is found what changed in a disk that was copied while its guest ran.
+BY_BITMAP, BY_TIME, BY_HASHES = "bitmap", "time", "hashes"
+
+
 @dataclasses.dataclass(frozen=True)
 class Progress:
     """How far a running move is. Bytes, bytes per second, seconds since the move began; None where not known yet."""
@@ -74,7 +78,8 @@ class Piece:
     renamed to ``path`` in the switch; both are equal for a device. Formats are "bytes" for a copy of the file as it is, else
     what the content is converted from and to. ``size`` is the length of the source, ``allocated`` what it takes on disk.
     ``backing`` is what the copy's header must name where that differs from the source's. ``digest``, ``sent`` and ``proven``
-    are known once it is copied; ``present`` says that the destination had it already.
+    are known once it is copied; ``present`` says that the destination had it already. ``delta`` tells how it is found what the
+    guest changed while the piece was copied: by a bitmap, by the time of the file, or by hashes of all of it.
     """
 
     kind: str
@@ -95,6 +100,7 @@ class Piece:
     sent: int = 0
     proven: bool = False
     present: bool = False
+    delta: str = ""
 
     @property
     def device(self) -> bool:

@@ -14,10 +14,17 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.copy import CopyJob, CopyProgress, CopyResult, copy_disk
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.copy import copy_disk, seed_disk
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import CopyJob, CopyProgress, Known
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Piece
-from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Copied, FarFile, StopCheck, Tell
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import (
+    Copied,
+    FarFile,
+    Seeded,
+    StopCheck,
+    Tell,
+)
 
 
 class DiskCarrier:
@@ -72,13 +79,16 @@ class DiskCarrier:
             )
         return Copied(hashlib.sha256(data).hexdigest(), len(data))
 
-    def seed(self, piece: Piece, tell: Tell, stop: StopCheck) -> int:
+    def seed(self, piece: Piece, tell: Tell, stop: StopCheck) -> Seeded:
         """One pass over a source that is being written."""
-        return self._copy(piece, tell, stop, seed=True).sent_bytes
+        job, remote = self._job(piece, seed=True), self._connected()
+        done, known = seed_disk(job, remote, tell=_counted(tell), stop=stop, clock=self._clock)
+        return Seeded(done.sent_bytes, known)
 
-    def copy(self, piece: Piece, tell: Tell, stop: StopCheck) -> Copied:
+    def copy(self, piece: Piece, tell: Tell, stop: StopCheck, known: Known | None = None) -> Copied:
         """Make the copy equal, and prove it."""
-        done = self._copy(piece, tell, stop)
+        job, remote = self._job(piece), self._connected()
+        done = copy_disk(job, remote, tell=_counted(tell), stop=stop, clock=self._clock, known=known)
         return Copied(done.digest, done.sent_bytes, done.proven, not done.changed)
 
     def adopt(self, old: str, new: str) -> None:
@@ -157,8 +167,9 @@ class DiskCarrier:
             seed=seed,
         )
 
-    def _copy(self, piece: Piece, tell: Tell, stop: StopCheck, *, seed: bool = False) -> CopyResult:
-        def told(progress: CopyProgress) -> None:
-            tell(progress.done, progress.total)
 
-        return copy_disk(self._job(piece, seed=seed), self._connected(), tell=told, stop=stop, clock=self._clock)
+def _counted(tell: Tell) -> t.Callable[[CopyProgress], None]:
+    def told(progress: CopyProgress) -> None:
+        tell(progress.done, progress.total)
+
+    return told

@@ -13,8 +13,9 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PAUSED, RUNNING
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SEEDED
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Piece, Sighting
-from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_plan
+from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_plan, cold_track
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Carrier, ColdGateway
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context
 from ansible_collections.virtops.kvm.plugins.module_utils._move.stages import put_source_disks_away
@@ -127,6 +128,8 @@ def take_back(held: Held) -> tuple[str, ...]:
     context.record(stage="undo")
     if there.reachable and there.found and journal.defined:
         held.gateway.forget(DESTINATION, journal.uuid)
+    if journal.method == SEEDED:
+        cold_track.remove(context, held.gateway, journal.uuid, journal.pieces)
     held.carrier.refresh()
     left: list[str] = []
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import Known
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.stopped import SavedMemory
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Piece, SnapshotRecord
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Gateway
@@ -45,6 +46,13 @@ class Copied:
     present: bool = False
 
 
+class Seeded(t.NamedTuple):
+    """What one pass over a disk in use came to: the bytes sent, and the blocks of which both sides were read and the same."""
+
+    sent: int
+    known: Known
+
+
 class Carrier(t.Protocol):
     """The way of files to the destination; ``cold_carrier.py`` is the real one. All of it raises KvmError."""
 
@@ -60,11 +68,11 @@ class Carrier(t.Protocol):
     def put(self, piece: Piece) -> Copied:
         """Write a small file under its final name, with owner and mode, and read it back."""
 
-    def seed(self, piece: Piece, tell: Tell, stop: StopCheck) -> int:
-        """Bring the copy nearer to a source that is being written; gives the bytes sent."""
+    def seed(self, piece: Piece, tell: Tell, stop: StopCheck) -> Seeded:
+        """Bring the copy nearer to a source that is being written."""
 
-    def copy(self, piece: Piece, tell: Tell, stop: StopCheck) -> Copied:
-        """Bring the copy at ``piece.staged`` to the source's content, and prove it."""
+    def copy(self, piece: Piece, tell: Tell, stop: StopCheck, known: t.Optional[Known] = None) -> Copied:
+        """Bring the copy at ``piece.staged`` to the source's content, and prove it; what is ``known`` is not read again."""
 
     def adopt(self, old: str, new: str) -> None:
         """Rename a file there; refuses to overwrite."""
@@ -135,6 +143,12 @@ class ColdGateway(Gateway, t.Protocol):
 
     def forget(self, side: str, uuid: str) -> None:
         """Remove its definition and records from this side; images, NVRAM and TPM stay."""
+
+    def track(self, uuid: str, name: str, targets: t.Sequence[str]) -> None:
+        """Let the running guest's images of these disks note what is written from now on, under a checkpoint ``name``."""
+
+    def untrack(self, uuid: str) -> None:
+        """Remove all checkpoints of ours from the source; with the bitmaps, where the guest runs."""
 
     def snapshots(self, uuid: str) -> tuple[SnapshotRecord, ...]:
         """Its snapshots on the source, parents first."""

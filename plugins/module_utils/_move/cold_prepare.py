@@ -13,9 +13,9 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._checks.preflight import accepted
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SUSPENDED
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SEEDED, SUSPENDED
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Piece
-from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_files
+from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_files, cold_track
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_end import Held
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_plan import (
     SAVED,
@@ -68,6 +68,8 @@ def prepare(held: Held, survey: Survey, before: Journal | None) -> Prepared:
     far = survey_far(held.carrier, (*pieces, *coming), domain.uuid, gateway.named_there)
     ours = frozenset(piece.path for piece in before.pieces) if before is not None else frozenset()
     pieces = settle_pieces(pieces, far, ours)
+    if domain.active and survey.choice.method == SEEDED:
+        pieces = cold_track.foresee(pieces, domain)
     plan = make_cold_plan(context, survey, source_xml, pieces, before)
     context.method = plan.method
     about = f"Cannot move domain '{domain.name}' from {gateway.source_host} to {gateway.destination_host}"
@@ -101,6 +103,7 @@ def files_of(pieces: t.Iterable[Piece], far: Far) -> tuple[dict[str, t.Any], ...
             "path": piece.path,
             "size": piece.size,
             "allocated": piece.allocated,
+            "delta": piece.delta or None,
             "free": far.free.get(posixpath.dirname(piece.path)) if not piece.device else None,
         }
         for piece in pieces

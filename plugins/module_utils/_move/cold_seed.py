@@ -11,6 +11,7 @@ import dataclasses
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import MIB, format_bytes
+from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_track
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_shared import Cold, Shown, ended
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_stages import claim_old_copy, make_folders
 
@@ -36,21 +37,24 @@ def seed(cold: Cold) -> None:
         for number in range(1, MOST_PASSES + 1):
             shown = Shown(cold, "prepare", f"seeds while it runs, pass {number}")
             sent = 0
+            cold_track.begin(cold)
             pieces = list(cold.plan.pieces)
             for place, piece in enumerate(pieces):
                 if piece.kind not in ("disk", "layer") or (piece.kind == "layer" and number > 1):
                     continue
                 if number == 1:
                     claim_old_copy(cold, piece)
+                before = cold_track.stamp(piece.source)
                 try:
-                    count = cold.carrier.seed(piece, shown.tell(piece), context.check_stop)
+                    seeded = cold.carrier.seed(piece, shown.tell(piece), context.check_stop)
                 except KvmError as error:
                     if error.error_code == "COPY_STOPPED":
                         raise ended(context, "the seeding of its disks") from error
                     raise
                 shown.finished(piece)
-                sent += count
-                pieces[place] = dataclasses.replace(piece, sent=piece.sent + count)
+                cold_track.keep(cold, piece, seeded, before)
+                sent += seeded.sent
+                pieces[place] = dataclasses.replace(piece, sent=piece.sent + seeded.sent)
             cold.plan = dataclasses.replace(cold.plan, pieces=tuple(pieces))
             context.record(pieces=cold.plan.pieces)
             context.note("prepare", f"pass {number} sent {format_bytes(sent)}")

@@ -12,6 +12,7 @@ import posixpath
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import Known
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Piece, Progress
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_plan import (
     ColdPlan,
@@ -24,14 +25,23 @@ _TELL_SECONDS = 0.5
 _WATCH_SECONDS = 3.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Seed:
+    """What is known of a copy that was made while the guest ran, and how the source's file looked before (cold_track.stamp)."""
+
+    known: Known
+    stamp: tuple[int, ...]
+
+
 @dataclasses.dataclass
 class Cold:
-    """What the stages of one move share."""
+    """What the stages of one move share. ``seeds`` are by the path of the source."""
 
     context: Context
     gateway: ColdGateway
     carrier: Carrier
     plan: ColdPlan
+    seeds: dict[str, Seed] = dataclasses.field(default_factory=dict)
 
     @property
     def uuid(self) -> str:

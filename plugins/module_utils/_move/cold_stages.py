@@ -88,8 +88,9 @@ def transfer(cold: Cold) -> None:
 def _carry(cold: Cold, piece: Piece, watch: Watch, meter: Shown) -> t.Any:
     if piece.kind in SMALL:
         return cold.carrier.put(piece)
+    seed = cold.seeds.get(piece.source)
     try:
-        copied = cold.carrier.copy(piece, meter.tell(piece), watch)
+        copied = cold.carrier.copy(piece, meter.tell(piece), watch, seed.known if seed is not None else None)
     except KvmError as error:
         if error.error_code == "COPY_STOPPED":
             watch.explain()

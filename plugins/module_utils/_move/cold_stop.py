@@ -11,9 +11,9 @@ import contextlib
 import threading
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SUSPENDED
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SEEDED, SUSPENDED
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal
-from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_files
+from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_files, cold_track
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_plan import (
     PAUSED_THERE,
     RUNNING,
@@ -71,6 +71,8 @@ def stop(cold: Cold) -> None:
             else:
                 _shut_down(cold)
                 context.record(stopped_at=context.clock.now())
+            if plan.method == SEEDED:
+                cold_track.settle(cold)
         context.record(seals=cold_files.seal(piece.source for piece in plan.pieces if piece.kind != "tpm"))
 
 

@@ -239,19 +239,6 @@ def test_suspended_guest_continues_where_it_was(lab: Lab, hosts: list[str]) -> N
     assert not move(lab, guest, destination, source, **options)["changed"]
 
 
-def test_seeded_guest_stops_for_what_it_wrote_last(lab: Lab, hosts: list[str]) -> None:
-    source, destination = hosts[:2]
-    guest = lab.create_guest(source, "qcow2", fill_mib=48)
-    with lab.watch([guest]) as watcher:
-        result = good(move(lab, guest, source, destination, method="seeded", may_stop=True), method="seeded")
-        arrived(guest, destination)
-        seen = watcher.fresh()["guests"][guest.name]
-    assert not seen["two_copies"], seen["evidence"]
-    assert result["move"]["stages"]["prepare"] > 0
-    assert result["move"]["sent_bytes"] > 48 * 1024 * 1024
-    assert lab.verify(guest, destination, seen["acknowledged"]).clean
-
-
 def test_shared_disks_stay_and_a_name_that_is_taken_is_told(lab: Lab, hosts: list[str]) -> None:
     source, destination = hosts[:2]
     guest = lab.create_guest(source, "shared")

@@ -11,12 +11,19 @@ import pathlib
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import Known
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.stopped import SavedMemory
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Piece, Sighting, SnapshotRecord
-from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Copied, FarFile, StopCheck, Tell
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import (
+    Copied,
+    FarFile,
+    Seeded,
+    StopCheck,
+    Tell,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context, Survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import Options
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
@@ -45,6 +52,7 @@ class ColdFake(FakeGateway):
         self.ends_when_asked = False
         self.records: tuple[SnapshotRecord, ...] = ()
         self.named: frozenset[str] = frozenset()
+        self.tracking = ""
 
     def _do(self, what: str) -> None:
         self.log.append(what)
@@ -140,6 +148,14 @@ class ColdFake(FakeGateway):
         self.log.append(f"snapshot{' current' if record.current else ''}")
         return True
 
+    def track(self, uuid: str, name: str, targets: t.Sequence[str]) -> None:
+        self._do(f"track {' '.join(targets)}")
+        self.tracking = name
+
+    def untrack(self, uuid: str) -> None:
+        self._do("untrack")
+        self.tracking = ""
+
     def tpm_folder(self, uuid: str, xml: str) -> str:
         return ""
 
@@ -161,6 +177,7 @@ class FakeCarrier:
         self.place = ("", "")
         self.during: t.Callable[[Piece], None] = lambda piece: None
         self.seeds = [50 * MIB, 20 * MIB, MIB]
+        self.known: dict[str, Known | None] = {}
 
     def _do(self, what: str) -> None:
         self.log.append(what)
@@ -185,13 +202,14 @@ class FakeCarrier:
         self.files[piece.path] = pathlib.Path(piece.source).read_bytes()
         return Copied("digest", 1)
 
-    def seed(self, piece: Piece, tell: Tell, stop: StopCheck) -> int:
+    def seed(self, piece: Piece, tell: Tell, stop: StopCheck) -> Seeded:
         self._do(f"seed {piece.target}")
         self.files[piece.staged] = b"seed"
-        return self.seeds.pop(0) if self.seeds else 0
+        return Seeded(self.seeds.pop(0) if self.seeds else 0, Known((piece.staged, 4, 1), {0: b"digest"}))
 
-    def copy(self, piece: Piece, tell: Tell, stop: StopCheck) -> Copied:
+    def copy(self, piece: Piece, tell: Tell, stop: StopCheck, known: Known | None = None) -> Copied:
         self._do(f"copy {piece.kind}")
+        self.known[piece.target] = known
         self.during(piece)
         if stop():
             raise KvmError("COPY_STOPPED", "stopped")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import typing as t
 
@@ -18,6 +19,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_seed import
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE
 from ansible_collections.virtops.kvm.plugins.module_utils._move.runner import run
 
+from .._disk.qcow2_sample import at, sample
 from .cold_fake import OFF, ColdFake, FakeCarrier, Killed, cold_context
 from .fake import MIB, RUNNING, FakeClaim, U
 
@@ -123,6 +125,31 @@ def test_seeded_passes_until_little_is_sent(gateway: ColdFake, carrier: FakeCarr
     there(gateway)
     assert carrier.log.count("seed vda") == 2
     assert carrier.log.index("copy disk") > max(i for i, step in enumerate(carrier.log) if step.startswith("seed"))
+
+
+def test_seeded_proves_again_what_changed(gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path) -> None:
+    context = cold_context(gateway, carrier, tmp_path, method="seeded")
+    (tmp_path / "web.qcow2").write_bytes(sample({number: at(8 + number) for number in range(32)}, [], name=b"theirs"))
+    os.utime(tmp_path / "web.raw", (1, 1))
+    tracked: list[str] = []
+
+    def written(piece: Piece) -> None:
+        tracked.append(gateway.tracking)
+
+    carrier.during = written
+    announced = run(context, "", check_mode=True)
+    assert [file["delta"] for file in announced.files] == ["bitmap", "hashes"]
+    report = run(cold_context(gateway, carrier, tmp_path, method="seeded"), "")
+    # No bitmap of ours was left in the image of vda, and vdb has an old time.
+    assert [file["delta"] for file in report.files] == ["hashes", "time"]
+    assert any("hashes of the whole disk" in text for text in report.move.warnings)
+    assert carrier.known["vda"] is None
+    assert gateway.log.count("track vda") == 2
+    assert gateway.log.index("shutdown") < len(gateway.log) - gateway.log[::-1].index("untrack") - 1
+    assert tracked == ["", ""]
+    known = carrier.known["vdb"]
+    assert known is not None
+    assert known.blocks == {0: b"digest"}
 
 
 @pytest.mark.parametrize(
