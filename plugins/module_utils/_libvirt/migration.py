@@ -263,13 +263,15 @@ class MoveGateway(StoppedCalls):
         self._images().remove_folder(path)
 
     def redefine_checkpoint(self, uuid: str, xml: str) -> bool:
-        """Tell the destination of a checkpoint whose bitmap arrived; false when it did not."""
+        """Tell the destination of a checkpoint whose bitmap arrived; false when it did not. Of a domain that does not run libvirt
+        cannot look whether it did."""
         lib = library()
         with contextlib.suppress(lib.libvirtError, KvmError):
-            flags = lib.VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | getattr(
-                lib, "VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE", 0
-            )
-            self._need(DESTINATION, uuid).checkpointCreateXML(xml, flags)
+            domain = self._need(DESTINATION, uuid)
+            flags = lib.VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE
+            if domain.isActive():
+                flags |= getattr(lib, "VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE", 0)
+            domain.checkpointCreateXML(xml, flags)
             return True
         return False
 

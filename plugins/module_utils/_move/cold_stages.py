@@ -186,7 +186,9 @@ def _redefine(cold: Cold) -> None:
         cold.context.warnings.append(
             f"{len(lost)} snapshot(s) of '{cold.context.name}' could not be told to libvirt on the destination; the images hold them."
         )
-    points = [xml for xml in journal.checkpoints if not cold.gateway.redefine_checkpoint(cold.uuid, xml)]
+    # Only a file that is copied as it is brings its bitmaps along.
+    whole = all(piece.source_format == "bytes" for piece in cold.plan.pieces if piece.kind == "disk")
+    points = [xml for xml in journal.checkpoints if not (whole and cold.gateway.redefine_checkpoint(cold.uuid, xml))]
     if points:
         cold.context.warnings.append(
             f"{len(points)} checkpoint(s) of '{cold.context.name}' could not be told to libvirt on the destination; the next backup "
