@@ -39,10 +39,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_prepare imp
     tpm_files,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_shared import Cold
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, Context, Survey
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context, Survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import MOVED, Report, report_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import diff_of_documents
 from ansible_collections.virtops.kvm.plugins.module_utils._move.shared_proof import prove_shared
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.compare import differences
 
 _BEAT_SECONDS = 5.0
 #: What a mistake of ours, or a library that is not as we know it, raises: no reason to leave a guest shut off.
@@ -135,7 +136,17 @@ def _is_up(there: Sighting, arrival: str) -> bool:
 
 
 def _look_again(held: Held, cold: Cold) -> None:
-    """Files of a guest that ended are not as long as they were, and its firmware and TPM have written theirs."""
+    """Files of a guest that ended are not as long as they were, and its firmware and TPM have written theirs. What was planned is of
+    no use for another definition. Raises DEFINITION_CHANGED."""
+    changed = differences(cold.plan.source_xml, held.gateway.definition(SOURCE, cold.uuid, saved=True))
+    if changed:
+        raise KvmError(
+            "DEFINITION_CHANGED",
+            f"The definition of domain '{cold.plan.name}' changed on {held.gateway.source_host} while it was being moved "
+            f"({'; '.join(changed[:3])}), so its copies may be of other disks than it has now. Let nobody change it, no backup take a "
+            "snapshot of it, and run again.",
+            differences=list(changed),
+        )
     fresh = []
     for piece in cold.plan.pieces:
         file = cold_files.near_file(piece.source)

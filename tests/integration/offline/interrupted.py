@@ -261,6 +261,11 @@ def autostarts(host: Host, guest: Guest) -> bool:
     return guest.uuid in host.virsh("list", "--all", "--autostart", "--uuid").split()
 
 
+def checkpoints(host: Host, guest: Guest) -> list[str]:
+    """The checkpoints of a guest that libvirt knows on a host."""
+    return host.virsh("checkpoint-list", guest.uuid, "--name").split()
+
+
 def journal_of(host: Host, guest: Guest) -> dict[str, t.Any]:
     """The journal of the last move of a guest from a host."""
     return inside(host, f"/var/lib/virtops-kvm/moves/{guest.uuid}.json")

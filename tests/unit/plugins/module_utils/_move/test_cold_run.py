@@ -152,6 +152,65 @@ def test_seeded_proves_again_what_changed(gateway: ColdFake, carrier: FakeCarrie
     assert known.blocks == {0: b"digest"}
 
 
+@pytest.mark.parametrize("step", ["seed", "copy", "shutdown"])
+def test_nothing_notes_what_is_written_after_a_failure(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path, step: str
+) -> None:
+    context = cold_context(gateway, carrier, tmp_path, method="seeded")
+    (tmp_path / "web.qcow2").write_bytes(sample({}, [], name=b"theirs"))
+    (gateway if step == "shutdown" else carrier).fail[step] = KvmError("CONNECTION_LOST", "no route.")
+    with pytest.raises(KvmError):
+        run(context, "")
+    assert "track vda" in gateway.log
+    assert gateway.tracking == ""
+    home(gateway)
+
+
+def test_what_a_killed_run_left_goes_with_the_next(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path
+) -> None:
+    context = cold_context(gateway, carrier, tmp_path, method="seeded")
+    (tmp_path / "web.qcow2").write_bytes(sample({}, [], name=b"theirs"))
+    carrier.fail["seed"] = Killed()
+    with pytest.raises(Killed):
+        run(context, "")
+    assert gateway.tracking.startswith("virtops-seed-")
+    run(cold_context(gateway, carrier, tmp_path, method="offline"), "")
+    assert gateway.tracking == ""
+    there(gateway)
+
+
+def test_a_domain_without_checkpoints_is_seeded_by_hashes(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path
+) -> None:
+    context = cold_context(gateway, carrier, tmp_path, method="seeded")
+    (tmp_path / "web.qcow2").write_bytes(sample({}, [], name=b"theirs"))
+    gateway.fail["track"] = KvmError("LIBVIRT_84", "cannot create checkpoint while snapshot exists.")
+    report = run(context, "")
+    assert next(file["delta"] for file in report.files) == "hashes"
+    assert any("while snapshot exists" in text for text in report.move.warnings)
+    there(gateway)
+
+
+def test_another_definition_after_the_stop_is_another_domain(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path
+) -> None:
+    """Such as after an external snapshot: the copies are of disks that the domain does not write to any more."""
+    first, documents = gateway.xml, []
+
+    def definition(side: str, name: str, *, saved: bool) -> str:
+        documents.append(side)
+        return first if "shutdown" not in gateway.log else first.replace("web.raw", "web.raw.snapshot")
+
+    gateway.definition = definition  # type: ignore[method-assign]
+    with pytest.raises(KvmError) as caught:
+        run(cold_context(gateway, carrier, tmp_path, method="seeded"), "")
+    assert caught.value.error_code == "DEFINITION_CHANGED"
+    assert "web.raw.snapshot" in caught.value.message
+    assert documents
+    home(gateway)
+
+
 @pytest.mark.parametrize(
     ("sent", "before", "wanted"),
     [
