@@ -70,6 +70,8 @@ options:
         saved memory (C(virsh managedsave)).
       - V(suspended) saves the memory, copies it with the disks, and goes on with it on the destination, whose CPU has to match.
       - V(seeded) copies the disks while the domain runs, then shuts it down, copies what changed since, and starts it on the destination.
+        A qcow2 image (version 3) notes for that time what the domain writes, under a checkpoint of this module that is gone again before
+        the domain starts; checkpoints of yours stay as they are. Other disks are read whole on both hosts in the stop.
         It is for large disks where live methods cannot be used, as between CPUs that do not match.
       - A domain that is shut off moves by V(offline) whichever of these three is asked for.
     type: str
@@ -347,6 +349,13 @@ files:
     allocated:
       description: What it takes on disk.
       type: int
+    delta:
+      description:
+        - With V(method=seeded), how it is found what changed in a disk since it was copied. V(bitmap) reads what the image notes of the
+          guest's writes, V(time) is for a file that nobody wrote to since, and V(hashes) reads all of the disk on both hosts in the stop.
+          Null for other files and methods. In check mode it is what is expected.
+      type: str
+      sample: bitmap
     free:
       description: What was free on the destination where it goes; null for a device.
       type: int
