@@ -162,10 +162,9 @@ class StoppedCalls:
         root = parse("<domaincheckpoint><name/><description/><disks/></domaincheckpoint>", "checkpoint")
         root.find("name").text = name
         root.find("description").text = "What is written while virtops.kvm copies the disks; it goes with the move."
-        for target in parse(domain.XMLDesc(0), "domain definition").xpath("devices/disk/target/@dev"):
-            disk = parse("<disk/>", "checkpoint")
-            disk.set("name", str(target))
-            disk.set("checkpoint", "bitmap" if target in targets else "no")
+        for target in targets:
+            disk = parse("<disk checkpoint='bitmap'/>", "checkpoint")
+            disk.set("name", target)
             root.find("disks").append(disk)
         with translated("Cannot begin a checkpoint of the domain"):
             domain.checkpointCreateXML(render(root), 0)

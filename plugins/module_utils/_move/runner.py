@@ -15,10 +15,11 @@ import uuid as uuid_room
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SEEDED, STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Sighting
-from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_run, stages
+from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_run, cold_track, stages
 from ansible_collections.virtops.kvm.plugins.module_utils._move import decide as table
+from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import ColdGateway
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import (
     DESTINATION,
     SOURCE,
@@ -271,6 +272,9 @@ class _Run:
             return self._planned(self._plan(source, survey), survey.findings, survey.choice.reason)
         if decision.action == table.RESUME_SOURCE:
             self._gateway.resume(SOURCE, source.uuid)
+        if before is not None and before.method == SEEDED and context.journal is not None:
+            # Whichever way the domain goes now, a run that was killed may have left its checkpoint.
+            cold_track.remove(context, t.cast(ColdGateway, self._gateway), source.uuid, context.journal.pieces)
         if before is None:
             self._clear_old_attempt()
         elif before.source_autostart and source.active and not source.autostart:

@@ -54,7 +54,7 @@ def backup(lab: Lab, host: str, guest: Guest, point: str) -> int:
 def test_a_seeded_guest_stops_for_what_it_wrote_last(lab: Lab, hosts: list[str]) -> None:
     source, destination = hosts[:2]
     guest = lab.create_guest(source, "three-disks", fill_mib=48)
-    lab.host(source).virsh("checkpoint-create-as", guest.uuid, "since-backup", "--diskspec", "vdb,checkpoint=no")
+    lab.host(source).virsh("checkpoint-create-as", guest.uuid, "since-backup", "--diskspec", "vda")
     options = {"method": "seeded", "may_stop": True}
     announced = move(lab, guest, source, destination, "--check", **options)
     assert [file["delta"] for file in announced["files"]] == ["bitmap", "hashes", "bitmap"]

@@ -175,6 +175,10 @@ def test_what_a_killed_run_left_goes_with_the_next(
     with pytest.raises(Killed):
         run(context, "")
     assert gateway.tracking.startswith("virtops-seed-")
+    document = journal(tmp_path)
+    assert document["stage"] == "prepare"
+    elsewhere = {**document, "destination_uri": "qemu+ssh://c/system"}
+    (tmp_path / "state" / "moves" / f"{U}.json").write_text(json.dumps(elsewhere))
     run(cold_context(gateway, carrier, tmp_path, method="offline"), "")
     assert gateway.tracking == ""
     there(gateway)
