@@ -68,7 +68,7 @@ def begin(cold: Cold) -> None:
         return
     try:
         cold.gateway.untrack(cold.uuid)
-        cold.gateway.track(cold.uuid, f"{TRACK}{t.cast(Journal, cold.context.journal).id[:8]}", targets)
+        cold.gateway.track(cold.uuid, _name(cold), targets)
     except KvmError as error:
         _give_up(cold, ", ".join(targets), error.message)
         cold.plan = dataclasses.replace(cold.plan, pieces=tuple(_hashed(piece) for piece in cold.plan.pieces))
@@ -105,7 +105,7 @@ def settle(cold: Cold) -> None:
     for piece in pieces:
         if piece.delta == BY_BITMAP and piece.source in cold.seeds:
             try:
-                changes[piece.source] = bitmap.read(piece.source, _name_in(piece.source))
+                changes[piece.source] = bitmap.read(piece.source, _name(cold))
             except (KvmError, OSError) as error:
                 _give_up(cold, piece.target, str(error))
     remove(cold.context, cold.gateway, cold.uuid, pieces)
@@ -127,8 +127,9 @@ def settle(cold: Cold) -> None:
     cold.context.record(pieces=cold.plan.pieces)
 
 
-def _name_in(path: str) -> str:
-    return next((name for name in bitmap.names(path) if name.startswith(TRACK)), TRACK)
+def _name(cold: Cold) -> str:
+    """Of this move alone: a bitmap that another one left may have begun, or ended, at another time."""
+    return f"{TRACK}{t.cast(Journal, cold.context.journal).id[:8]}"
 
 
 def remove(context: Context, gateway: ColdGateway, uuid: str, pieces: t.Iterable[Piece]) -> None:
