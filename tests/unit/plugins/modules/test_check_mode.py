@@ -27,6 +27,7 @@ from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fa
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.bare_fake import FakeFar, plan, running
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.fake import FakeGateway, context_for
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._nfs.fake_server import FakeServer
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._qemu.fake_guest import FakeGuests
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
 
 MODULES = pathlib.Path(inspect.getfile(domain_migration)).parent
@@ -204,6 +205,11 @@ CASES = {
         {"path": "/srv/a", "clients": [{"client": "10.0.0.0/24"}]},
         lambda folder: FakeServer(),
         ("names", "documents", "table", "trial", "usage", "device", "is_folder", "real", "host"),
+    ),
+    "qemu_guest": Case(
+        {"name": "web", "memory": "64M", "persistent": True, "autostart": True},
+        lambda folder: FakeGuests(),
+        ("look", "default_uuid", "user", "emulator", "machine", "ip", "rivals"),
     ),
     "host_cordon": Case({"reason": "maintenance"}, lambda folder: Cordons(), ("read", "now")),
     "qemu_migration": Case(
