@@ -19,6 +19,7 @@ MODULES = (
     "virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk",
     "failover", "net_failover", "virtio_net", "evdev", "button",
 )  # fmt: skip
+IDE_MODULES = ("scsi_common", "scsi_mod", "sd_mod", "libata", "ata_piix")  # for few guests, since they take time
 
 
 def cpio_entry(name: str, mode: int, data: bytes, inode: int, device: tuple[int, int] = (0, 0)) -> bytes:
@@ -53,7 +54,7 @@ def initramfs(program: bytes, modules: dict[str, bytes]) -> bytes:
 
 def kernel_tree() -> Path:
     """Debian's cloud kernel, unpacked but not installed anywhere."""
-    final = CACHE / f"kernel-{KERNEL_SUITE}"
+    final = CACHE / f"kernel-{KERNEL_SUITE}-ide"
     if final.is_dir():
         return final
     clean_leftovers()
@@ -64,7 +65,7 @@ def kernel_tree() -> Path:
     kept.mkdir()
     image = next((building / "boot").glob("vmlinuz-*"))
     run(["cp", str(image), str(kept / "vmlinuz")])
-    for name in MODULES:
+    for name in (*MODULES, *IDE_MODULES):
         found = [file for file in building.rglob(f"{name.replace('_', '[_-]')}.ko*") if file.is_file()]
         if not found:
             raise LabError(f"Debian's cloud kernel has no module {name}")
@@ -94,6 +95,37 @@ def assets() -> Path:
         run(["strip", str(program)], check=False)
         modules = {f"{name}.ko": (tree / f"{name}.ko").read_bytes() for name in MODULES}
         (building / "initrd").write_bytes(initramfs(program.read_bytes(), modules))
+        run(["cp", str(tree / "vmlinuz"), str(building / "vmlinuz")])
+        building.chmod(0o755)
+        building.rename(final)
+    return final
+
+
+def ide_assets() -> Path:
+    """Like `assets`, for guests with IDE disks: the same kernel, and drivers that are loaded first."""
+    source, plain = HERE / "ide.c", assets()
+    digest = hashlib.sha256(source.read_bytes() + "\n".join((plain.name, *IDE_MODULES)).encode()).hexdigest()[:12]
+    final = CACHE / f"guest-ide-{digest}"
+    if final.is_dir():
+        return final
+    with locked(CACHE / ".lock", "the cache of root file systems"):
+        if final.is_dir():
+            return final
+        tree = kernel_tree()
+        building = CACHE / f".building-guest-ide-{os.getpid()}"
+        building.mkdir(exist_ok=True)
+        program = building / "ide"
+        run(["gcc", "-O2", "-Wall", "-static", "-o", str(program), str(source)])
+        run(["strip", str(program)], check=False)
+        modules, drivers = (
+            {f"{name}.ko": (tree / f"{name}.ko").read_bytes() for name in names} for names in (MODULES, IDE_MODULES)
+        )
+        members = kernel_folders(modules)
+        members += [("ide", 0o040755, b""), *((f"ide/{name}", 0o100644, data) for name, data in drivers.items())]
+        members.append(("ide/order", 0o100644, "".join(f"{name}\n" for name in drivers).encode()))
+        members += [("beat", 0o100755, (plain / "beat").read_bytes()), ("init", 0o100755, program.read_bytes())]
+        (building / "initrd").write_bytes(cpio(members))
+        # The kernel of the tree, since its drivers fit no other one.
         run(["cp", str(tree / "vmlinuz"), str(building / "vmlinuz")])
         building.chmod(0o755)
         building.rename(final)

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..host import Host
 from ..shell import LabError, wait_for
-from .assets import ON_HOST
+from .assets import ON_HOST, ide_assets
 from .guest import Guest
 from .images import make_images, remove_file
 from .shapes import Disk, Shape, disk_path, iso_path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 STYLES = ("drive", "hda", "blockdev")
 MONITORS = ("qmp", "hmp", "both", "none")
+IDE_ON_HOST = "/opt/lab-guest-ide"
 FOLDER = "/run/lab"  # sockets, pid file, script and console of each guest
 
 
@@ -58,6 +60,23 @@ def bare_shape(**options: Any) -> Bare:
 def quoted(value: str) -> str:
     """A value in a list of QEMU's, where a comma is written twice."""
     return value.replace(",", ",,")
+
+
+def has_ide_disks(shape: Bare) -> bool:
+    """Whether the guest needs drivers for its disks. Debian's cloud kernel has those of `pc`, none for the SATA disks of `q35`."""
+    return shape.style == "hda" and not shape.machine.startswith(("q35", "pc-q35"))
+
+
+def bring_ide_kernel(lab: Lab) -> None:
+    """Put kernel and initramfs of guests with IDE disks on every host, since a guest may move anywhere."""
+    source = ide_assets()
+    for host in lab.hosts:
+        folder = host.root / IDE_ON_HOST.lstrip("/")
+        if not (folder / source.name).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("vmlinuz", "initrd"):
+                shutil.copy(source / name, folder / name)
+            (folder / source.name).touch()
 
 
 def disk_words(style: str, index: int, path: str, format: str) -> list[str]:
@@ -112,7 +131,8 @@ def command_words(guest: BareGuest, shape: Bare, kvm: bool) -> list[str]:
         f"console=ttyS0 quiet mitigations=off panic=1 lab.ip={guest.address}/24 "
         f"lab.records={shape.records} lab.dirty={shape.dirty} lab.area={shape.area_mib}"
     )
-    words += ["-kernel", f"{ON_HOST}/vmlinuz", "-initrd", f"{ON_HOST}/initrd", "-append", options]
+    kernel = IDE_ON_HOST if has_ide_disks(shape) else ON_HOST
+    words += ["-kernel", f"{kernel}/vmlinuz", "-initrd", f"{kernel}/initrd", "-append", options]
     words += ["-serial", f"file:{guest.folder}/console"]
     words += monitor_words(guest, shape.monitor)
     if shape.pidfile:
@@ -301,6 +321,8 @@ def outside(host: Host, path: str) -> Path:
 def create_bare(lab: Lab, name: str, record: dict[str, Any], place: Host, wait: bool) -> BareGuest:
     """Make images and script on the host, and start it."""
     guest = bare_guest(lab, name, record)
+    if has_ide_disks(guest.shape):
+        bring_ide_kernel(lab)
     made = make_images(lab, place, name, guest.shape, list(guest.disks))
     words = command_words(guest, guest.shape, bool(lab.state.facts.get("kvm")))
     write = 'mkdir -p "$1" && cat > "$1/start.sh"'

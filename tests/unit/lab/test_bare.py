@@ -36,6 +36,8 @@ def after(words: list[str], option: str) -> list[str]:
         ({}, "-drive", ["file=/var/lib/libvirt/images/a,, b.qcow2,format=qcow2,if=virtio"]),
         ({"style": "hda"}, "-hda", ["/var/lib/libvirt/images/a, b.qcow2"]),
         ({"style": "blockdev"}, "-device", ["virtio-blk-pci,drive=disk0,id=vd0"]),
+        ({"style": "hda"}, "-kernel", ["/opt/lab-guest-ide/vmlinuz"]),
+        ({"style": "hda", "machine": "q35"}, "-kernel", ["/opt/lab-guest/vmlinuz"]),
         ({"named": False}, "-name", []),
         ({"with_uuid": False}, "-uuid", []),
         ({"nic": "user"}, "-netdev", ["user,id=net0"]),
