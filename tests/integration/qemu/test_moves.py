@@ -10,8 +10,9 @@ import typing as t
 
 from tests.integration.ansible_runs import module_play, run_playbook
 from tests.integration.qemu.trips import clean, exists, move, options, ready, runs_on
+from tests.lab.guest.images import outside
 from tests.lab.guest.iso import seed
-from tests.lab.guest.shapes import Disk, iso_path
+from tests.lab.guest.shapes import Disk, base_path, iso_path
 
 if t.TYPE_CHECKING:
     from tests.lab import Lab
@@ -152,3 +153,23 @@ def test_what_the_guest_would_notice_or_cannot_work_is_refused(lab: Lab, hosts: 
         assert refused["error_code"] == code, (wanted, refused)
     runs_on(guest, here)
     clean(lab, guest, there)
+
+
+def test_only_the_top_layer_travels_where_the_base_is_proven_to_be_there(lab: Lab, hosts: list[str]) -> None:
+    here, there = hosts[:2]
+    guest = lab.create_bare_guest(here, disks=(Disk("qcow2", chain=True),), fill_mib=64)
+    ready(lab, guest)
+    base = base_path(guest.disks[0])
+    assert move(lab, guest, here, there, base="shared")["error_code"] == "FILE_MISSING"
+    lab.host(there).put(outside(lab.host(here), base), base)
+    lab.host(there).run(["qemu-io", "-f", "qcow2", "-c", "write -q -P 7 40M 64k", base])
+    assert move(lab, guest, here, there, base="shared")["error_code"] == "BASE_DIFFERS"
+    lab.host(there).put(outside(lab.host(here), base), base)
+    moved = move(lab, guest, here, there, base="shared")
+    assert moved.get("outcome") == "moved", moved
+    assert moved["move"]["disk_bytes"] < 32 << 20, moved
+    runs_on(guest, there)
+    info = json.loads(lab.host(there).run(["qemu-img", "info", "-U", "--output=json", guest.disks[0]]).stdout)
+    assert info["backing-filename"] == base
+    assert info["actual-size"] < 32 << 20
+    assert lab.verify(guest, there).clean

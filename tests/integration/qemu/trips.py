@@ -53,6 +53,7 @@ class Trip:
         guest: BareGuest,
         source: str,
         destination: str,
+        /,
         *words: str,
         check_mode: bool = False,
         **more: t.Any,
@@ -96,7 +97,7 @@ def options(lab: Lab, guest: BareGuest, source: str, destination: str) -> Result
     }
 
 
-def move(lab: Lab, guest: BareGuest, source: str, destination: str, **more: t.Any) -> Result:
+def move(lab: Lab, guest: BareGuest, source: str, destination: str, /, **more: t.Any) -> Result:
     """Run the module to its end."""
     return Trip(lab, guest, source, destination, **more).finish()
 
