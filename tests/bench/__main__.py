@@ -11,7 +11,7 @@ import sys
 
 from tests.bench import harness
 
-NAMES = ("copy", "evacuate", "live", "seeded")
+NAMES = ("copy", "evacuate", "live", "qemu", "seeded")
 
 
 def main(arguments: list[str] | None = None) -> int:
