@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import processes, words
@@ -49,4 +51,10 @@ def monitor_of(name: str, asked: str, workspace: Workspace, key: str) -> tuple[s
             "which it cannot be moved while it runs.",
             pid=pids[0],
         )
-    return found[0], uuid
+    return _absolute(found[0], processes.cwd_of(pids[0])), uuid
+
+
+def _absolute(address: str, cwd: str) -> str:
+    """The address of a socket that was given relative to the folder that QEMU was started in."""
+    path = address[len("unix:") :] if address.startswith("unix:") else ""
+    return f"unix:{posixpath.join(cwd, path)}" if path and not path.startswith("@") else address

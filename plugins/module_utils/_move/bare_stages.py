@@ -301,7 +301,7 @@ class _Watch:
         now = context.clock.monotonic()
         if moved != self._moved:
             self._moved, self._moved_at = moved, now
-        if now - self._moved_at > STALL_SECONDS and not self._rests():
+        if now - self._moved_at > STALL_SECONDS:
             raise KvmError("MOVE_STALLED", f"nothing went to {context.far.host} for {STALL_SECONDS:g} s during {what}")
         if now - self._begun > self._limit and not self._postcopy:
             if context.options.timeout_action == "postcopy" and what.endswith("memory"):
@@ -310,10 +310,6 @@ class _Watch:
             else:
                 raise KvmError("MOVE_TIMEOUT", f"{what} took longer than {self._limit:g} s")
         context.clock.sleep(_QUICK if now - self._begun < _QUICK_SECONDS else _POLL)
-
-    def _rests(self) -> bool:
-        """A limit of the bandwidth may make it slow, but not that slow."""
-        return False
 
 
 def waited(context: BareContext, probe: t.Callable[[], t.Any], done: t.Callable[[t.Any], bool], what: str) -> t.Any:

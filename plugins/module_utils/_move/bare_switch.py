@@ -22,6 +22,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, p
 _END_SECONDS = 120.0
 _PROGRAM_SECONDS = 90.0
 _LOOKS, _BETWEEN = 3, 0.05
+#: The destination may run, and its memory follows.
+_FOLLOW_POLL = 0.2
+_POSTCOPY = "postcopy-active"
 
 
 def switch(context: BareContext, mirrors: mirror.Mirrors) -> None:
@@ -34,7 +37,7 @@ def switch(context: BareContext, mirrors: mirror.Mirrors) -> None:
         waited(
             context,
             lambda: _outgoing(context),
-            lambda state: state == "completed",
+            lambda state: state in ("completed", _POSTCOPY),
             f"{context.source_host} to hand over",
         )
         with contextlib.suppress(KvmError):
@@ -62,7 +65,7 @@ def arrived(context: BareContext) -> None:
     waited(
         context,
         lambda: (context.there("query-status")["status"], context.there("query-migrate").get("status")),
-        lambda seen: seen[0] in ("paused", "running") and seen[1] in ("completed", None),
+        lambda seen: seen[0] in ("paused", "running") and seen[1] in ("completed", _POSTCOPY, None),
         f"the guest to arrive on {context.far.host}",
     )
     with contextlib.suppress(KvmError):
@@ -99,6 +102,7 @@ def release(context: BareContext) -> tuple[str, ...]:
     journal = context.record_now()
     with context.stage("release"):
         context.tell("release")
+        _memory_followed(context)
         _end_source(context)
         if journal.source_run:
             shutil.rmtree(journal.source_run, ignore_errors=True)
@@ -111,6 +115,30 @@ def release(context: BareContext) -> tuple[str, ...]:
                 kept += [new] if new else []
     context.record(stage="done", error_code="", message="")
     return tuple(kept)
+
+
+def _memory_followed(context: BareContext) -> None:
+    """After post-copy the source is needed until the last page has gone. Raises POSTCOPY_FAILED."""
+    if context.monitor is None:
+        return
+    while True:
+        try:
+            state = context.source().execute("query-migrate").get("status", "completed")
+        except KvmError as exc:
+            if exc.error_code != "MONITOR_GONE":
+                raise
+            return
+        if state == "completed":
+            return
+        if state not in (_POSTCOPY, "device"):
+            raise KvmError(
+                "POSTCOPY_FAILED",
+                f"The post-copy migration of the guest '{context.name}' to {context.far.host} is {state}; each side holds a part of its "
+                "memory. Do not end either side: restore the network, then recover it on both monitors.",
+                state=state,
+            )
+        context.tell("release", "its memory follows")
+        context.clock.sleep(_FOLLOW_POLL)
 
 
 def _end_source(context: BareContext) -> None:
