@@ -17,6 +17,7 @@ description:
     difference is sent. Both are read for that, each by its own host.
   - The destination is read again, and compared block by block (SHA-256 of each 1 MiB), before the image gets its name and the
     fsync that belongs to it. Until then it is called C(IMAGE.partial-) and ten characters.
+  - A block device may be larger than the source. Then zeros are behind what the source has, and nothing of what was there before.
   - After an interruption the partial stays, and the next run sends the rest only. Where the destination is full it is removed.
     Nothing else is left on either host, neither process nor socket nor key.
   - A source that a guest or another program writes to is refused. One that changes during the copy is noticed.

@@ -110,7 +110,8 @@ options:
       - What differs on the destination. Keys are V(disks) (target in the guest to path), V(paths) (path prefix to path prefix), V(pools),
         V(networks), V(bridges) (name to name), V(graphics_listen) (an address), V(emulator) and V(nvram) (a path).
       - The disk of a stopped domain becomes a device where its new path begins with C(/dev/), and a file where it does not; qcow2 when a
-        raw device goes to a path that ends with C(.qcow2). The device has to be there, and O(accept) must have V(IMAGE_EXISTS).
+        raw device goes to a path that ends with C(.qcow2), and raw when a qcow2 file without backing file and snapshots goes to a
+        device. The device has to be there, and O(accept) must have V(IMAGE_EXISTS).
       - A mapping that names what the domain does not have is an error.
     type: dict
     default: {}

@@ -17,7 +17,8 @@ description:
   - A pool that is active and yet amiss is a change, too. That is one which runs with an older definition, one whose export is no
     longer mounted, and one at whose path another server is mounted.
   - Never deletes data. Removing a pool leaves everything that is in it, and no disk is ever formatted.
-  - Never stops or mounts anew a pool in which a running domain has a disk; the task then fails and names the domains.
+  - Never stops or mounts anew a pool in which a running domain has a disk; the task then fails and names the domains. So it does
+    for a volume group of which a volume is mounted or otherwise open, since libvirt deactivates all its volumes when it stops the pool.
 extends_documentation_fragment:
   - virtops.kvm._attributes
   - virtops.kvm._actiongroup_kvm
@@ -223,8 +224,8 @@ changes:
 error_code:
   description:
     - A stable code for the failure. V(INVALID_OPTION), V(XML_INVALID), V(DEFINITION_REFUSED), V(POOL_NOT_FOUND), V(POOL_CONFLICT),
-      V(POOL_TYPE_UNSUPPORTED), V(UUID_CONFLICT), V(POOL_IN_USE), V(PATH_MOUNTED), V(PATH_NOT_EMPTY), V(PATH_UNUSABLE) and
-      V(STORAGE_SERVER_UNREACHABLE) before anything is changed.
+      V(POOL_TYPE_UNSUPPORTED), V(UUID_CONFLICT), V(POOL_IN_USE), V(PATH_MOUNTED), V(PATH_NOT_EMPTY), V(PATH_UNUSABLE),
+      V(STORAGE_SERVER_UNREACHABLE) and V(VOLUME_GROUP_MISSING) before anything is changed.
   returned: failure
   type: str
   sample: POOL_IN_USE

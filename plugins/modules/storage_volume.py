@@ -96,7 +96,8 @@ notes:
   - Every look refreshes the pool, in check mode, too. libvirt stops a pool that it cannot refresh, so the server of a pool of the type
     V(netfs) is asked for an answer before.
   - On storage that several hosts share, domains that are only defined on another host are not seen; who writes is.
-  - A new logical volume holds what was on its extents before.
+  - A new logical volume holds what was on its extents before. It has whole extents, so it may be a little larger than asked for.
+  - libvirt does not show thin logical volumes. One of that name is told, and never taken for a volume that is not there.
 seealso:
   - module: virtops.kvm.storage_volume_info
   - module: virtops.kvm.storage_pool
@@ -188,7 +189,7 @@ error_code:
   description:
     - A stable code for the failure. V(INVALID_OPTION), V(POOL_NOT_FOUND), V(POOL_INACTIVE), V(POOL_FULL), V(STORAGE_SERVER_UNREACHABLE),
       V(BACKING_MISSING), V(VOLUME_DIFFERS), V(VOLUME_TOO_SMALL), V(VOLUME_TOO_LARGE), V(VOLUME_IN_USE), V(VOLUME_IS_BACKING),
-      V(VOLUME_KEPT), V(SOURCE_IN_USE) and V(DEVICE_IN_USE) before anything is changed; V(OWNERSHIP_REFUSED) and
+      V(VOLUME_HIDDEN), V(VOLUME_KEPT), V(SOURCE_IN_USE) and V(DEVICE_IN_USE) before anything is changed; V(OWNERSHIP_REFUSED) and
       V(VOLUME_GROW_FAILED) after.
   returned: failure
   type: str

@@ -32,7 +32,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.wire import checked_path
 
 _VIRSH_SECONDS = 30.0
-_VERBS_OF_READERS = ("digests", "answers")
+#: Those that may take long.
+_SLOW_VERBS = ("digests", "answers", "sync", "tail", "blank_tail")
 
 
 class Agent:
@@ -64,6 +65,7 @@ class Agent:
             "digests": self._digests,
             "answers": self._answers,
             "sync": lambda image: self._images[image].sync(),
+            "blank_tail": lambda image: self._images[image].blank_tail(),
         }
 
     def handle(self, request: Request) -> None:
@@ -71,7 +73,7 @@ class Agent:
 
         What starts programs stays in this thread, for they end with the thread that started them.
         """
-        if request.get("verb") in (*_VERBS_OF_READERS, "sync"):
+        if request.get("verb") in _SLOW_VERBS:
             self._pool.submit(self._answer, request)
         else:
             self._answer(request)

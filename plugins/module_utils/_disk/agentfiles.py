@@ -58,6 +58,16 @@ def look(path: str) -> Value:
     return found
 
 
+def tail(path: str, begin: int) -> Value:
+    """Whether a device holds something else than zeros from ``begin`` on."""
+    place = device.look(checked_path(path))
+    descriptor = os.open(place.real, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return {"filled": next(device.filled(descriptor, begin, place.size), None) is not None}
+    finally:
+        os.close(descriptor)
+
+
 def space(path: str) -> Value:
     """The room in the file system where ``path`` is or would be."""
     folder = checked_path(path)
@@ -226,6 +236,7 @@ def _sync_folder(path: str) -> None:
 VERBS: dict[str, t.Callable[..., Value]] = {
     "stat": look,
     "space": space,
+    "tail": tail,
     "make_folder": make_folder,
     "get_file": get_file,
     "put_file": put_file,

@@ -26,6 +26,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clo
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import device, inuse, qemunbd
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.device import BLOCK_DEVICE
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import size_of
 
 #: How long to wait for the receiving end of an earlier copy, which ends by itself.
 _LOCK_SECONDS = 120.0
@@ -260,6 +261,12 @@ class Image:
         """Bring to the disk what has been written so far."""
         if self._descriptor is not None:
             os.fdatasync(self._descriptor)
+
+    def blank_tail(self) -> None:
+        """Make zeros of what lies behind the content on a device that is larger: a guest would see what the device held before."""
+        descriptor = t.cast(int, self._descriptor)
+        for begin, length in list(device.filled(descriptor, self.target.size, size_of(descriptor))):
+            device.zero_out(descriptor, begin, length)
 
     def finish(self, owner: str | None, mode: int | None) -> Value:
         """All is proven: bring it to the disk, then give it its name, which nobody else may have taken meanwhile."""

@@ -185,6 +185,8 @@ class _Copy:
             numbers = range(own.count) if opened["existing"] else tuple(self._shown)
             self._know(own, {**(there or {}), **self._shown}, numbers, self.work)
             return self._result(own, self.work, changed=True, allocated=0)
+        if opened["device"]:
+            wait_for(self.remote.send("blank_tail", image=self.image), self._stopping)
         source.check_unchanged()
         done = self.remote.call("finish", image=self.image, **self._owner())
         self.image = None

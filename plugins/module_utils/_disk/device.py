@@ -17,7 +17,7 @@ import struct
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import size_of
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import BLOCK, FileReader, digest_of, size_of
 
 BLOCK_DEVICE = "block"
 FILE = "file"
@@ -197,6 +197,18 @@ def zero_out(descriptor: int, offset: int, length: int) -> None:
             if exc.errno not in (errno.EINVAL, errno.ENOTTY, errno.EOPNOTSUPP):
                 raise
     write_all(descriptor, bytes(length), offset)
+
+
+def filled(descriptor: int, begin: int, end: int) -> t.Iterator[tuple[int, int]]:
+    """(offset, length) of the parts of a device that are not all zeros."""
+    while begin < end:
+        length = min(BLOCK, end - begin)
+        data = bytearray(length)
+        with memoryview(data) as view:
+            FileReader(descriptor, begin + length).read_into(view, begin)
+        if digest_of(data):
+            yield begin, length
+        begin += length
 
 
 def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:

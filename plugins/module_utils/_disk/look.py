@@ -36,7 +36,8 @@ Facts = dict[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """The destination before a copy. ``own`` and ``there`` are the digests of both sides where they were compared."""
+    """The destination before a copy. ``own`` and ``there`` are the digests of both sides where they were compared; ``tail``: there is
+    something behind what the source covers of a device."""
 
     facts: Facts
     own: t.Optional[BlockDigests] = None
@@ -44,11 +45,12 @@ class Seen:
     partial: t.Optional[Facts] = None
     free: t.Optional[int] = None
     needed: int = 0
+    tail: bool = False
 
     @property
     def equal(self) -> bool:
         """Whether there is nothing to do."""
-        return self.own is not None and self.own.digests == self.there
+        return self.own is not None and self.own.digests == self.there and not self.tail
 
 
 class Looker:
@@ -79,7 +81,8 @@ class Looker:
         raw = job.written_format == "raw"
         comparable = facts["size"] == source.reader.size if facts["kind"] == "file" else True
         own, there = self._compared(source, facts) if comparable or not raw else (None, None)
-        seen = Seen(facts, own, there, needed=source.allocated)
+        tail = facts["kind"] == "block" and own is not None and self._tail(source, facts)
+        seen = Seen(facts, own, there, needed=source.allocated, tail=tail)
         if facts["kind"] == "file" and not seen.equal and not job.replace:
             raise KvmError(
                 "DESTINATION_EXISTS",
@@ -120,6 +123,10 @@ class Looker:
                 path=job.destination,
             )
 
+    def _tail(self, source: Source, facts: Facts) -> bool:
+        answer = self._remote.send("tail", path=facts["path"], begin=source.reader.size)
+        return bool(wait_for(answer, self._stop)["filled"])
+
     def _compared(self, source: Source, facts: Facts) -> tuple[BlockDigests | None, t.Mapping[int, bytes] | None]:
         try:
             return self.compare(source, facts)
@@ -139,7 +146,7 @@ class Looker:
             whole = size if size == facts["size"] else min(size, facts["size"]) // BLOCK * BLOCK
             known = {number: found for number, found in self._known.blocks.items() if number * BLOCK < whole}
         raw = self._job.written_format == "raw"
-        # A device may be larger than the source: only what the source covers is compared.
+        # A device may be larger than the source: what the source covers is compared.
         options = {"size": size} if raw else {}
         read = self._remote.call("read", path=path, image_format=self._job.written_format, **options)
         try:

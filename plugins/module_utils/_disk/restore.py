@@ -26,6 +26,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.device import (
     ABSENT,
     FILE,
     Place,
+    filled,
     look,
     open_alone,
     reread_partitions,
@@ -213,7 +214,7 @@ class Restore:
 
     @staticmethod
     def _tail_filled(descriptor: int, begin: int, end: int) -> bool:
-        return next(_filled(descriptor, begin, end), None) is not None
+        return next(filled(descriptor, begin, end), None) is not None
 
     def apply(self, decisions: t.Sequence[Decision], stop: Stop = bool) -> list[Outcome]:
         """Do it: no device can be taken for a disk before all of them are complete and proven."""
@@ -264,7 +265,7 @@ class Restore:
                     pace.spent(len(data))
         for number in sorted(stale):
             zero_out(descriptor, number * BLOCK, min(BLOCK, self._places[index].size - number * BLOCK))
-        for begin, length in list(_filled(descriptor, source.size, self._places[index].size)):
+        for begin, length in list(filled(descriptor, source.size, self._places[index].size)):
             zero_out(descriptor, begin, length)
         settle(descriptor)
         self._prove(index, source, blank=True, head=head)
@@ -303,13 +304,3 @@ class Restore:
             )
             for one in decisions
         ]
-
-
-def _filled(descriptor: int, begin: int, end: int) -> t.Iterator[tuple[int, int]]:
-    """(offset, length) of the parts of a device that are not all zeros."""
-    while begin < end:
-        length = min(BLOCK, end - begin)
-        data = content.read_at(descriptor, begin, length)
-        if content.digest_of(data):
-            yield begin, length
-        begin += length

@@ -114,7 +114,7 @@ def make_plan(gateway: PoolGateway, wanted: Wanted) -> Plan:
     if wanted.state == "absent":
         before = pool_text(gateway.definition(present)) if present else ""
         going = steps_to(present, None, "absent", Ground(), defines=None)
-        _check_unmount(gateway, present, going)
+        _check_stop(gateway, present, going)
         return Plan(wanted.name, present, before_xml=before, steps=tuple(going))
     if present is None and wanted.xml is None:
         raise _unknown(gateway, wanted.name)
@@ -131,9 +131,10 @@ def make_plan(gateway: PoolGateway, wanted: Wanted) -> Plan:
     ground = gateway.ground(definition)
     _check(gateway, wanted, present, definition)
     steps = steps_to(present, definition, wanted.state, ground, defines=defines, live=live)
-    _check_unmount(gateway, present, steps)
+    _check_stop(gateway, present, steps)
     if any(step.action == "start" for step in steps):
         _check_server(gateway, definition, ground)
+        _check_group(gateway, definition)
     if present is None and not any(step.action == "define" for step in steps):
         raise _unknown(gateway, wanted.name)
     folder, folder_before = _folder(wanted, definition, ground, steps)
@@ -228,10 +229,37 @@ def _check_server(gateway: PoolGateway, definition: PoolDefinition, ground: Grou
         )
 
 
-def _check_unmount(gateway: PoolGateway, present: PoolFacts | None, steps: t.Sequence[PoolStep]) -> None:
-    """An export whose server is down is not unmounted: libvirt's daemon would wait for the server, and all others for it."""
-    if present is None or present.mounted is None or not any(step.action == "stop" for step in steps):
+def _check_group(gateway: PoolGateway, definition: PoolDefinition) -> None:
+    if not gateway.has_group(definition):
+        raise KvmError(
+            "VOLUME_GROUP_MISSING",
+            f"The storage pool '{definition.name}' is not started on {gateway.host}, because there is no volume group "
+            f"'{definition.source_name}'. Check its name ('vgs' shows all), or create it (vgcreate); this module never does.",
+            pool=definition.name,
+            group=definition.source_name,
+        )
+
+
+def _check_stop(gateway: PoolGateway, present: PoolFacts | None, steps: t.Sequence[PoolStep]) -> None:
+    """Raises KvmError for a pool that cannot be stopped now."""
+    if present is None or not any(step.action == "stop" for step in steps):
         return
+    opened = gateway.opened(present)
+    if opened:
+        raise KvmError(
+            "POOL_IN_USE",
+            f"The storage pool '{present.name}' is not stopped on {gateway.host}, because logical volumes of it are in use: "
+            f"{', '.join(opened)}. Unmount them, or shut off who has them ('lsblk' and 'fuser -v /dev/{present.definition.source_name}/*' "
+            "show it), and run again.",
+            pool=present.name,
+            volumes=list(opened),
+        )
+    if present.mounted is not None:
+        _check_unmount(gateway, present)
+
+
+def _check_unmount(gateway: PoolGateway, present: PoolFacts) -> None:
+    """An export whose server is down is not unmounted: libvirt's daemon would wait for the server, and all others for it."""
     answer = gateway.server_answer(present.definition)
     if answer != "open":
         raise KvmError(

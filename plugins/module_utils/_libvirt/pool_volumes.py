@@ -16,11 +16,12 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._core import command, ownership
+from ansible_collections.virtops.kvm.plugins.module_utils._core import ownership
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.imageheader import read_image
 from ansible_collections.virtops.kvm.plugins.module_utils._core.ownership import Ownership
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import lvm
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.binding import library
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import (
     LOCAL_URI,
@@ -105,13 +106,14 @@ class VolumeGateway:
         return sorted((self._placed(one, everywhere) for one in found), key=lambda one: one.name)
 
     def find(self, pool: PoolFacts, name: str) -> VolumeFacts | None:
-        """The volume, with who uses it; None where there is none."""
+        """The volume, with who uses it; None where there is none. Raises VOLUME_HIDDEN for one that libvirt does not show."""
         lib = library()
         with translated(f"Cannot look for the volume '{name}' in the storage pool '{pool.name}' on {self.host}"):
             try:
                 self._pool(pool).storageVolLookupByName(name)
             except lib.libvirtError as exc:
                 if libvirt_code(exc) == lib.VIR_ERR_NO_STORAGE_VOL:
+                    self._check_hidden(pool, name)
                     return None
                 raise
         return next((one for one in self.volumes(pool) if one.name == name), None)
@@ -122,19 +124,23 @@ class VolumeGateway:
         if pool.definition.type == LOGICAL:
             extent = 4 * 1024 * 1024
             if self.local and pool.definition.source_name:
-                words = [
-                    "vgs",
-                    "--noheadings",
-                    "--nosuffix",
-                    "--units",
-                    "b",
-                    "-o",
-                    "vg_extent_size",
-                    pool.definition.source_name,
-                ]
-                said = command.check(words, "VOLUME_GROUP_UNREADABLE", "Reading the volume group").stdout.strip()
-                extent = int(said) if said.isdigit() else extent
+                extent = lvm.extent_size(pool.definition.source_name) or extent
         return Room(pool.definition.type, pool.available, extent)
+
+    def _check_hidden(self, pool: PoolFacts, name: str) -> None:
+        group = pool.definition.source_name
+        if pool.definition.type != LOGICAL or not self.local or not group:
+            return
+        if name in lvm.names(lvm.volumes(group)):
+            raise KvmError(
+                "VOLUME_HIDDEN",
+                f"The volume group '{group}' on {self.host} has a logical volume '{name}' that libvirt does not show, because it is thin "
+                f"or not active. Activate it (lvchange -ay {group}/{name}); a thin one is used by its path /dev/{group}/{name}, or choose "
+                "another name.",
+                volume=name,
+                pool=pool.name,
+                group=group,
+            )
 
     def backing_capacity(self, path: str, form: str | None) -> int:
         """The virtual size of the image at ``path``. Raises BACKING_MISSING."""
@@ -232,8 +238,7 @@ class VolumeGateway:
             raise InputError(
                 "grow", f"A logical volume can only be grown on its host itself, and not by '{self.pools.uri}'."
             )
-        words = ["lvextend", "--size", f"{capacity}b", f"{pool.definition.source_name}/{volume.name}"]
-        command.check(words, "VOLUME_GROW_FAILED", f"Growing the logical volume {volume.path}")
+        lvm.extend(t.cast(str, pool.definition.source_name), volume.name, capacity)
         with translated(f"Cannot refresh the storage pool '{pool.name}' on {self.host}"):
             refresh(self._pool(pool), Clock())
 

@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.conffile import read_settings
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import below, read_mounts
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import lvm
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.binding import library
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import (
     LOCAL_URI,
@@ -33,6 +34,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.pool import (
     PoolFacts,
     same_source,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._model.volume import LOGICAL
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.binding import parse
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.pools import joined, plain, pool_definition
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.references import References, references
@@ -155,6 +157,19 @@ class PoolGateway:
         if not self.local or wanted.type != "netfs" or wanted.source_format not in kinds or custom or not wanted.hosts:
             return "open"
         return probe(wanted.hosts[0].strip("[]"), _NFS_PORT)
+
+    def has_group(self, wanted: PoolDefinition) -> bool:
+        """Whether the volume group of a pool that is one is there; True where nobody can look."""
+        if not self.local or wanted.type != LOGICAL or not wanted.source_name:
+            return True
+        return lvm.extent_size(wanted.source_name) is not None
+
+    def opened(self, pool: PoolFacts) -> tuple[str, ...]:
+        """The logical volumes of an active pool that somebody has open, by LVM's word. libvirt deactivates all when it stops a pool."""
+        group = pool.definition.source_name
+        if not self.local or not pool.active or pool.definition.type != LOGICAL or not group:
+            return ()
+        return lvm.names(lvm.volumes(group), opened=True)
 
     def facts(self, handle: t.Any) -> PoolFacts:
         """What there is to say of one pool."""

@@ -77,8 +77,9 @@ class Plan:
     @property
     def capacity(self) -> int | None:
         """The size in the end."""
-        if any(step.action in ("create", "grow") for step in self.steps):
-            return self.wanted.capacity
+        for step in self.steps:
+            if step.action in ("create", "grow"):
+                return t.cast(int, step.after["capacity"] if step.action == "create" else step.after)
         return self.present.capacity if self.present else None
 
     @property

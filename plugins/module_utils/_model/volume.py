@@ -74,6 +74,10 @@ class Room:
     available: int = 0
     extent: int = 1
 
+    def whole(self, size: int) -> int:
+        """What a volume of ``size`` bytes really gets: a volume group gives whole extents."""
+        return -(-size // self.extent) * self.extent
+
 
 @dataclasses.dataclass(frozen=True)
 class VolumeStep:
@@ -123,9 +127,10 @@ def _create(wanted: VolumeWanted, room: Room) -> VolumeStep:
         raise InputError(
             "allocation", "A volume with a backing image is not fully allocated; ask for sparse or metadata."
         )
-    if allocation == FULL and wanted.capacity > room.available:
-        raise _full(wanted, wanted.capacity, room)
-    shown: dict[str, t.Any] = {"capacity": wanted.capacity, "format": form, "allocation": allocation}
+    size = room.whole(wanted.capacity)
+    if allocation == FULL and size > room.available:
+        raise _full(wanted, size, room)
+    shown: dict[str, t.Any] = {"capacity": size, "format": form, "allocation": allocation}
     if wanted.backing:
         shown["backing"] = wanted.backing
     return VolumeStep("create", None, {**shown, **wanted.ownership.shown()})
@@ -179,6 +184,7 @@ def _grow(present: VolumeFacts, wanted: VolumeWanted, room: Room) -> list[Volume
             overlays=list(present.overlays),
             **details,
         )
+    size = room.whole(size)
     if room.pool_type == LOGICAL and size - present.capacity > room.available:
         raise _full(wanted, size - present.capacity, room)
     return [VolumeStep("grow", present.capacity, size)]

@@ -98,7 +98,9 @@ def disk_pieces(
         piece = _piece(
             domain, "disk", disk.target, disk.source, path, near, _rebased(disk.source, path, below, mapping)
         )
-        pieces[disk.source] = _converted(piece, disk, flatten=flatten and bool(disk.backing_chain))
+        pieces[disk.source] = _converted(
+            piece, disk, flatten=flatten and bool(disk.backing_chain), keeps_records=bool(domain.snapshots)
+        )
     _no_two_alike(pieces.values())
     return tuple(pieces.values())
 
@@ -133,15 +135,17 @@ def _piece(
     )  # fmt: skip
 
 
-def _converted(piece: Piece, disk: Disk, *, flatten: bool) -> Piece:
-    """``piece`` with what its content becomes where the bytes do not go as they are."""
+def _converted(piece: Piece, disk: Disk, *, flatten: bool, keeps_records: bool) -> Piece:
+    """``piece`` with what its content becomes where the bytes do not go as they are. ``keeps_records``: snapshots are in the image,
+    and only the image as it is has them."""
     form = disk.format or "raw"
+    there = "raw" if piece.device else form
     if flatten:
         size = disk.virtual_size or piece.size
         return dataclasses.replace(
             piece,
             source_format=form,
-            format=form,
+            format=there,
             size=size,
             allocated=disk.copy_size or size,
             backing=None,
@@ -149,6 +153,9 @@ def _converted(piece: Piece, disk: Disk, *, flatten: bool) -> Piece:
         )
     if form == "raw" and disk.type == "block" and piece.path.endswith(".qcow2"):
         return dataclasses.replace(piece, source_format="raw", format="qcow2")
+    if form == "qcow2" and disk.type == "file" and piece.device and not disk.backing_chain and not keeps_records:
+        size = disk.virtual_size or piece.size
+        return dataclasses.replace(piece, source_format="qcow2", format="raw", size=size)
     return piece
 
 

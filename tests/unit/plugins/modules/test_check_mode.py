@@ -220,7 +220,18 @@ CASES = {
     "storage_pool": Case(
         {"name": "images", "type": "dir", "path": "/srv/images", "autostart": True},
         lambda folder: FakePools(),
-        ("find", "all", "definition", "normalize", "supported", "ground", "server_answer", "close"),
+        (
+            "find",
+            "all",
+            "definition",
+            "normalize",
+            "supported",
+            "ground",
+            "server_answer",
+            "has_group",
+            "opened",
+            "close",
+        ),
     ),
     "storage_volume": Case(
         {"pool": "default", "name": "disk", "capacity": "1M"},

@@ -109,6 +109,21 @@ def test_a_pool_in_use_keeps_its_storage() -> None:
     assert not run(gateway, **ASKED).changes
 
 
+def test_a_volume_group_must_be_there_and_is_not_taken_from_under_its_users() -> None:
+    group = PoolDefinition("fast", "logical", "/dev/vg", source_name="vg")
+    missing = FakePools()
+    missing.groups = set()
+    caught = error(missing, name="fast", type="logical", source_name="vg")
+    assert (caught.error_code, caught.details["group"]) == ("VOLUME_GROUP_MISSING", "vg")
+    gateway = host(group, active=True)
+    gateway.open = ("data",)
+    for state in ("inactive", "absent"):
+        caught = error(gateway, name="fast", state=state)
+        assert (caught.error_code, caught.details["volumes"]) == ("POOL_IN_USE", ["data"])
+    gateway.open = ()
+    assert actions(run(gateway, name="fast", state="absent")) == ["stop", "undefine"]
+
+
 def test_a_definition_waits_for_the_next_start_where_only_that_is_asked() -> None:
     gateway = host(active=True, users=("web01",))
     done = run(gateway, **{**ASKED, "protocol_version": "4.1", "state": "present"})

@@ -112,11 +112,14 @@ def test_a_volume_group_has_its_own_rules() -> None:
     room = Room("logical", 1 << 30, 4 << 20)
     for asked in ({"format": "qcow2"}, {"allocation": "sparse"}, {"backing": "base", "backing_format": "raw"}):
         assert error(FakeVolumes(room=room), capacity="8M", **asked).details["option"] == "format"
-    assert actions(run(FakeVolumes(room=room), check=True, capacity="8M")) == ["create"]
+    made = run(FakeVolumes(room=room), check=True, capacity="9M")
+    assert (actions(made), made.values["capacity"]) == (["create"], 12 << 20)
     rounded = FakeVolumes(disk(format="raw", type="block", capacity=8 << 20), room=room)
     assert not run(rounded, capacity="5M").changes
     assert error(rounded, capacity="4M").error_code == "VOLUME_TOO_LARGE"
     assert error(rounded, capacity="2G", grow=True).error_code == "POOL_FULL"
+    grown = run(rounded, check=True, capacity="9M", grow=True)
+    assert (grown.changes[0].after, grown.values["capacity"]) == (12 << 20, 12 << 20)
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,21 @@ def test_zeros_are_written_where_the_kernel_cannot_make_them(tmp_path: pathlib.P
     finally:
         os.close(descriptor)
     assert file.read_bytes() == b"xxx" + bytes(5) + b"x" * 504 + bytes(1024) + b"x" * 2560
+
+
+def test_what_is_filled_is_found_up_to_the_last_byte(tmp_path: pathlib.Path) -> None:
+    mib, file = 1 << 20, tmp_path / "a device"
+    file.write_bytes(b"x" * mib + bytes(mib) + b"x" + bytes(mib - 1) + bytes(499) + b"x")
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        size = os.fstat(descriptor).st_size
+        assert list(device.filled(descriptor, mib, size)) == [(2 * mib, mib), (3 * mib, 500)]
+        assert list(device.filled(descriptor, size - 1, size)) == [(size - 1, 1)]
+        assert not list(device.filled(descriptor, mib, 2 * mib))
+        assert not list(device.filled(descriptor, size, size))
+        for begin, length in list(device.filled(descriptor, mib, size)):
+            device.zero_out(descriptor, begin, length)
+        assert not list(device.filled(descriptor, mib, size))
+    finally:
+        os.close(descriptor)
+    assert file.read_bytes()[:mib] == b"x" * mib

@@ -30,6 +30,8 @@ class FakePools:
         self.grounds: dict[str, Ground] = {}
         self.types = {"dir", "netfs", "logical"}
         self.answer = "open"
+        self.groups: set[str] | None = None
+        self.open: tuple[str, ...] = ()
         self.calls: list[str] = []
 
     def close(self) -> None:
@@ -55,6 +57,12 @@ class FakePools:
 
     def server_answer(self, wanted: PoolDefinition) -> str:
         return self.answer
+
+    def has_group(self, wanted: PoolDefinition) -> bool:
+        return wanted.type != "logical" or self.groups is None or wanted.source_name in self.groups
+
+    def opened(self, pool: PoolFacts) -> tuple[str, ...]:
+        return self.open
 
     def define(self, xml: str) -> PoolFacts:
         definition = pool_definition(xml)
