@@ -50,7 +50,7 @@ def test_there_and_back_with_disks(old_lab: Lab, shape: str) -> None:
     guest.remove()
 
 
-def test_suspended_with_a_tpm_goes_on_where_it_was(old_lab: Lab) -> None:
+def test_suspended_with_a_tpm_goes_on_where_it_was_and_seeded_back(old_lab: Lab) -> None:
     guest = old_lab.create_guest("kvm1", "qcow2", tpm=True)
     boot = guest.status()
     assert boot is not None
@@ -61,4 +61,12 @@ def test_suspended_with_a_tpm_goes_on_where_it_was(old_lab: Lab) -> None:
     assert status is not None
     assert status["b"] == boot["b"]
     assert old_lab.verify(guest, "kvm2").clean
+
+    old_lab.host("kvm2").virsh("checkpoint-create-as", guest.uuid, "since-backup")
+    back = move(old_lab, guest, "kvm2", "kvm1", method="seeded", may_stop=True)
+    assert back.get("outcome") == "moved", back
+    assert back["files"][0]["delta"] == "bitmap", back["move"]["warnings"]
+    arrived(guest, "kvm1")
+    assert old_lab.host("kvm1").virsh("checkpoint-list", guest.uuid, "--name").split() == ["since-backup"]
+    assert old_lab.verify(guest, "kvm1").clean
     guest.remove()

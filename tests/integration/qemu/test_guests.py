@@ -194,7 +194,11 @@ def describe(lab: Lab, version: str) -> None:
     assert sorted(later) == sorted(map(pid_of, (hung, busy, nameless)))
     assert [later[pid_of(one)]["told_by"] for one in (hung, busy, nameless)] == ["qmp", "qmp", "argv"]
     speak(lab, drives, by_hand)
-    assert by_hand.beats()
+    status = by_hand.status()
+    assert status is not None, "nobody disturbed it"
+    # The disk that was plugged in while it booted may have come too late for it.
+    assert len(status["a"]) in (1, 2)
+    assert not any(status["e"])
     for guest in lab.guests:
         guest.remove()
 
