@@ -55,7 +55,8 @@ def prove_bases(context: BareContext, bases: t.Mapping[str, tuple[str, str]]) ->
     with Remote.connect(context.destination) as remote:
         for source, (path, image_format) in sorted(bases.items()):
             known = image_format if image_format in ("raw", "qcow2") else "raw"
-            job = CopyJob(source=source, destination=path, source_format=known, destination_format=known)
+            job = CopyJob(source=source, destination=path, source_format=known, destination_format=known, replace=True)
+            # Nothing is replaced: this only looks.
             seen = foresee(job, remote)
             if not seen.facts["exists"]:
                 code, why = "FILE_MISSING", "does not have it"
