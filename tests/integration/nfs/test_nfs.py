@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real NFS from bare hosts to proven storage, and what people lose days to. In one file, as one lab serves all, in this order."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from tests.integration.ansible_runs import run_module
+from tests.integration.nfs import exports
+from tests.integration.nfs.fleet import EXPORT, POOL, SHARED, changes, configure, inventory_of, said, script
+
+if t.TYPE_CHECKING:
+    import pathlib
+
+    from tests.integration.ansible_runs import Run
+    from tests.lab import Lab
+
+pytestmark = pytest.mark.xdist_group("vm hosts")
+
+
+def test_bare_hosts_get_proven_storage_and_a_second_run_changes_nothing(vm_lab: Lab, first: Run) -> None:
+    assert first.status == 0, first.output
+    server, here, there = vm_lab.servers[0], *vm_lab.hosts
+    assert changes(first).keys() == {server.name, here.name, there.name}
+    for host, other in ((here, there), (there, here)):
+        assert f"{SHARED} on {host.name} is {server.address}:{EXPORT}. QEMU's user (64055:64055) makes files" in said(
+            first
+        )
+        (seen,) = (one for one in first.results("storage_contract_info", host.name) if "seen" in one["report"])
+        assert [(one["host"], one["refused"]) for one in seen["report"]["seen"]] == [(other.name, True)]
+        assert "type nfs4" in script(host, 'mount | grep " on $1 "', SHARED)
+        assert "yes" in script(host, 'virsh pool-info "$1" | grep Autostart', POOL)
+    assert script(server, 'find "$1" -mindepth 1', EXPORT) == ""
+    assert script(server, "cat /proc/fs/nfsd/versions").split()[0] == "-3"
+
+    again = configure(vm_lab)
+    assert (again.status, again.changed) == (0, 0), again.output
+
+
+def test_what_was_changed_by_hand_is_put_right(shared: Lab) -> None:
+    server, here, there = shared.servers[0], *shared.hosts
+    here.virsh("pool-autostart", POOL, "--disable")
+    there.virsh("pool-destroy", POOL)
+    there.virsh("pool-undefine", POOL)
+    script(server, 'exportfs -o ro,insecure "$1:$2"; chmod 700 "$2"; rpc.nfsd 3', there.address, EXPORT)
+
+    run = configure(shared)
+    assert run.status == 0, run.output
+    (corrected,) = run.results("nfs_export", server.name)
+    (client,) = (one for one in corrected["results"][0]["changes"] if one["action"] == "correct")
+    assert "insecure" in client["before"]
+    assert {host: run.results("storage_pool", host)[0]["changed"] for host in (here.name, there.name)} == {
+        here.name: True,
+        there.name: True,
+    }
+    assert script(server, 'stat -c "%u:%g %a" "$1"; cat /proc/fs/nfsd/threads', EXPORT).split() == [
+        "64055:64055",
+        "751",
+        "16",
+    ]
+    exports.agree(shared)
+
+
+def test_exportfs_prints_what_was_asked(shared: Lab) -> None:
+    exports.prints_what_was_asked(shared)
+
+
+def test_paths_that_differ_are_told_before_anything_is_changed(shared: Lab, tmp_path: pathlib.Path) -> None:
+    first, second = shared.hosts
+    run = configure(shared, "-i", inventory_of(tmp_path, second, shared_storage_path="/srv/elsewhere"))
+    assert run.status != 0
+    assert run.changed == 0
+    told = f"{second.name} would mount the storage at /srv/elsewhere, and {first.name} at {SHARED}."
+    assert told in said(run), run.output
+
+
+def test_root_squash_with_a_foreign_owner_fails_the_proof_with_its_remedy(shared: Lab) -> None:
+    server, path = shared.servers[0], "/srv/squashed"
+    export = {
+        "path": path,
+        "owner": "root",
+        "group": "root",
+        "mode": "0755",
+        "clients": [{"client": host.address} for host in shared.hosts],
+        "options": ["rw", "sync", "no_subtree_check", "root_squash"],
+    }
+    asked = {f"shared_storage_{name}": path for name in ("path", "export")}
+    run = configure(shared, nfs_server_exports=[export], shared_storage_pool="squashed", **asked)
+    try:
+        assert run.status != 0
+        for host in shared.hosts:
+            (failed,) = (one for one in run.results("storage_contract_info", host.name) if one["failed"])
+            assert failed["error_code"] == "QEMU_CANNOT_CREATE", failed["msg"]
+            told = f"on {host.name} cannot make a file in {path} ({server.address}:{path} (nfs4)): Permission denied"
+            assert told in failed["msg"]
+            assert "belongs to 0:0 with mode 0755" in failed["msg"]
+            assert "chown 64055:64055" in failed["msg"]
+        script(server, 'chown 64055:64055 "$1"', path)
+        proof = {"path": path, "run": "remedy", "host": shared.hosts[0].name}
+        begun = run_module(shared.inventory, shared.hosts[0].name, "storage_contract_info", {**proof, "stage": "begin"})
+        assert (begun["failed"], begun["report"]["root"]["outcome"]) == (False, "refused"), begun
+        run_module(shared.inventory, shared.hosts[0].name, "storage_contract_info", {**proof, "stage": "end"})
+        assert script(server, 'find "$1" -mindepth 1', path) == ""
+    finally:
+        for host in shared.hosts:
+            run_module(shared.inventory, host.name, "storage_pool", {"name": "squashed", "state": "absent"})
+        run_module(shared.inventory, server.name, "nfs_export", {"path": path, "state": "absent"})
