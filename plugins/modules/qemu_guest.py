@@ -225,6 +225,8 @@ notes:
   - C(systemctl stop) ends a guest as if its power cord were pulled. So does a host that shuts down; stop its guests before.
   - While the module talks to a guest, it holds the first of RV(monitors); use the second one for anything else.
 seealso:
+  - module: virtops.kvm.qemu_guest_info
+  - module: virtops.kvm.qemu_migration
   - module: virtops.kvm.domain
 """
 
