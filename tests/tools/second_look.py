@@ -17,7 +17,7 @@ import xml.etree.ElementTree
 from tests.tools.outcome import Outcome
 
 MOST = 4
-_GROUP = re.compile(r"@[\w-]+$")
+_GROUP = re.compile(r"@[^]@]*$")
 _GRAVE = re.compile(r"two[ _]copies|lost|torn|clean|acknowledged|differ|digest|proof|running_on|corrupt", re.IGNORECASE)
 
 
