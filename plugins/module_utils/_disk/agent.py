@@ -20,13 +20,15 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.serving import Request, Value, answer, hello, serve
-from ansible_collections.virtops.kvm.plugins.module_utils._disk import agentfiles, fine, qemunbd, wire
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import agentfiles, fine, keyed, qemunbd, wire
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.agentimage import Image, Target
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
     BLOCK,
+    Hash,
     Reader,
     block_numbers,
     iter_digests,
+    sha256,
     threads_for,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.wire import checked_path
@@ -44,6 +46,7 @@ class Agent:
         self._folder = qemunbd.RunFolder()
         self._images: dict[int, Image] = {}
         self._readers: dict[int, tuple[contextlib.ExitStack, Reader]] = {}
+        self._hashed: Hash = sha256
         self._place = ("", "")
         self._count = 0
         self._pool = concurrent.futures.ThreadPoolExecutor(max(4, threads_for()))
@@ -98,8 +101,11 @@ class Agent:
         """The place of a move that nobody drives any more once we end. Without ``secret``: none, the move gives it back itself."""
         self._place = (uri, str(uuid.UUID(secret)) if secret else "")
 
-    def _hello(self) -> Value:
-        return {**hello(), "threads": threads_for()}
+    def _hello(self, key: str = "") -> Value:
+        """Who we are; from now on digests are made with ``key``, where that can be."""
+        own = keyed.keyed(bytes.fromhex(key)) if key else None
+        self._hashed = own or sha256
+        return {**hello(), "threads": threads_for(), "keyed": own is not None}
 
     def _open(self, **args: t.Any) -> Value:
         target = Target(**dict(args, path=checked_path(args["path"])))
@@ -137,7 +143,7 @@ class Agent:
             for first, count in ranges:
                 yield from block_numbers(content.extents(first * block, (first + count) * block), block)
 
-        return wire.pack_digests(dict(iter_digests(content, numbers(), block)))
+        return wire.pack_digests(dict(iter_digests(content, numbers(), block, hashed=self._hashed)))
 
     def _answers(self, reader: int, salt: str, asked: dict[str, str], block: int = BLOCK) -> Value:
         """For blocks that differ: where they do."""

@@ -27,6 +27,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import device, inuse, qemunbd
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.device import BLOCK_DEVICE
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import size_of
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.receive import Receiver
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.stream import context_of
 
 #: How long to wait for the receiving end of an earlier copy, which ends by itself.
 _LOCK_SECONDS = 120.0
@@ -89,7 +91,7 @@ class Image:
         self.existing = False
         self.device = False
         self._folder = folder
-        self._server: qemunbd.Server | None = None
+        self._server: qemunbd.Server | Receiver | None = None
         self._sockets: list[str] = []
         self._descriptor: int | None = None
         self._lock = self._locked(clock)
@@ -217,30 +219,40 @@ class Image:
     # ---- serving ----
 
     def serve(self, transport: str, address: str, key: str, connections: int) -> Value:
-        """Start qemu-nbd on it: on TCP inside TLS with the one-time ``key``, or on a unix socket of root alone."""
+        """Serve it: on TCP inside TLS with the one-time ``key``, or on a unix socket of root alone. What is raw we write ourselves,
+        what has a format qemu-nbd does."""
         self.stop_serving()
         if transport == "tcp":
             listener = qemunbd.listen_tcp(address)
-            self._folder.write_key(key)
         else:
             name = f"write{len(self._sockets)}"
             listener = qemunbd.listen_unix(self._folder.join(name))
             self._sockets.append(name)
         with contextlib.closing(listener):
-            self._server = qemunbd.Server(
-                self.work,
-                self.target.format,
-                listener,
-                writable=True,
-                connections=connections + 1,
-                key_folder=self._folder.path if transport == "tcp" else None,
-            )
+            self._server = self._serve_on(listener, key if transport == "tcp" else "", connections)
             if transport == "tcp":
                 return {"address": listener.getsockname()[0], "port": listener.getsockname()[1]}
         return {"socket": self._folder.join(self._sockets[-1])}
 
+    def _serve_on(self, listener: socket.socket, key: str, connections: int) -> qemunbd.Server | Receiver:
+        if self.target.format == "raw":
+            context = context_of(key, server=True) if key else None
+            return Receiver(t.cast(int, self._descriptor), listener, context, is_device=self.device)
+        if key:
+            self._folder.write_key(key)
+        return qemunbd.Server(
+            self.work,
+            self.target.format,
+            listener,
+            writable=True,
+            connections=connections + 1,
+            key_folder=self._folder.path if key else None,
+        )
+
     def connected(self) -> None:
         """All connections stand: neither key nor socket is needed any more."""
+        if isinstance(self._server, Receiver):
+            self._server.settle()
         self._folder.forget(*self._sockets)
         self._sockets = []
 

@@ -18,9 +18,17 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import nbd
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.nbd import Channel
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.channel import (
+    Channel,
+    WriteFailed,
+    connect_tcp,
+    connect_unix,
+)
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.identity import make_identity
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.qemunbd import RunFolder
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.sending import StreamChannel
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.stream import context_of
 
 TLS, SSH, LOCAL = "tls", "ssh", "local"
 _TUNNEL_SECONDS = 60.0
@@ -40,18 +48,19 @@ class Link:
 
 
 @contextlib.contextmanager
-def connected(remote: Remote, image: int, address: str, count: int) -> t.Iterator[Link]:
+def connected(remote: Remote, image: int, address: str, count: int, *, raw: bool) -> t.Iterator[Link]:
     """``count`` connections to the server of ``image``, which is started for them.
 
-    ``address`` is where the other host is reached for the data, without it the way of the ssh connection. Raises KvmError.
+    ``address`` is where the other host is reached for the data, without it the way of the ssh connection. With ``raw`` the server is
+    our own receiver, else qemu-nbd. Raises KvmError.
     """
     with contextlib.ExitStack() as stack:
         stack.callback(_stop_serving, remote, image)
         link = None
-        if remote.target is not None and nbd.supports_tls():
-            link = _by_tls(remote, image, address, count, stack)
+        if remote.target is not None and (raw or nbd.supports_tls()):
+            link = _by_tls(remote, image, address, count, raw, stack)
         if link is None:
-            link = _by_socket(remote, image, count, stack)
+            link = _by_socket(remote, image, count, raw, stack)
         remote.call("connected", image=image)
         yield link
 
@@ -62,9 +71,11 @@ def _stop_serving(remote: Remote, image: int) -> None:
             remote.call("stop_serving", image=image)
 
 
-def _by_tls(remote: Remote, image: int, address: str, count: int, stack: contextlib.ExitStack) -> Link | None:
+def _by_tls(
+    remote: Remote, image: int, address: str, count: int, raw: bool, stack: contextlib.ExitStack
+) -> Link | None:
     """None where the port cannot be reached."""
-    key = secrets.token_hex(32)
+    key = make_identity() if raw else secrets.token_hex(32)
     near = resolved(address) if address else remote.address
     try:
         where = remote.call(
@@ -76,8 +87,8 @@ def _by_tls(remote: Remote, image: int, address: str, count: int, stack: context
         raise
     target = near or t.cast(t.Any, remote.target).host
     try:
-        sockets = [nbd.connect_tcp(target, where["port"])]
-        sockets += [nbd.connect_tcp(target, where["port"]) for unused_number in range(count - 1)]
+        sockets = [connect_tcp(target, where["port"])]
+        sockets += [connect_tcp(target, where["port"]) for unused_number in range(count - 1)]
     except OSError as exc:
         if address:
             raise KvmError(
@@ -87,14 +98,21 @@ def _by_tls(remote: Remote, image: int, address: str, count: int, stack: context
                 port=where["port"],
             ) from exc
         return None
+    if raw:
+        context = context_of(key, server=False)
+        return Link(TLS, _channels(remote, image, sockets, lambda one: StreamChannel(one, context), stack))
     with RunFolder() as folder:
-        return Link(TLS, _channels(remote, image, sockets, folder.write_key(key), stack))
+        key_file = folder.write_key(key)
+        return Link(TLS, _channels(remote, image, sockets, lambda one: nbd.NbdChannel(one, key_file), stack))
 
 
-def _by_socket(remote: Remote, image: int, count: int, stack: contextlib.ExitStack) -> Link:
+def _by_socket(remote: Remote, image: int, count: int, raw: bool, stack: contextlib.ExitStack) -> Link:
+    def made(one: socket.socket) -> Channel:
+        return StreamChannel(one, None) if raw else nbd.NbdChannel(one, None)
+
     where = remote.call("serve", image=image, transport="unix", address="", key="", connections=count)["socket"]
     if remote.target is None:
-        return Link(LOCAL, _channels(remote, image, [nbd.connect_unix(where) for unused in range(count)], None, stack))
+        return Link(LOCAL, _channels(remote, image, [connect_unix(where) for unused in range(count)], made, stack))
     with RunFolder() as folder:
         near = folder.join("tunnel")
         tunnel = stack.enter_context(remote.tunnel(where, near))
@@ -109,21 +127,25 @@ def _by_socket(remote: Remote, image: int, count: int, stack: contextlib.ExitSta
                     host=remote.label,
                 )
             time.sleep(0.05)
-        sockets = [nbd.connect_unix(near) for unused in range(count)]
-        return Link(SSH, _channels(remote, image, sockets, None, stack))
+        sockets = [connect_unix(near) for unused in range(count)]
+        return Link(SSH, _channels(remote, image, sockets, made, stack))
 
 
 def _channels(
-    remote: Remote, image: int, sockets: t.Sequence[socket.socket], key_file: str | None, stack: contextlib.ExitStack
+    remote: Remote,
+    image: int,
+    sockets: t.Sequence[socket.socket],
+    made: t.Callable[[socket.socket], Channel],
+    stack: contextlib.ExitStack,
 ) -> tuple[Channel, ...]:
-    channels = []
+    channels: list[Channel] = []
     try:
         for one in sockets:
-            channels.append(Channel(one, key_file))
+            channels.append(made(one))
             stack.callback(channels[-1].close)
-    except nbd.WriteFailed as exc:
+    except WriteFailed as exc:
         reason = remote.call("complaint", image=image) or str(exc)
-        raise nbd.WriteFailed(errno.ECONNABORTED, reason) from exc
+        raise WriteFailed(errno.ECONNABORTED, reason) from exc
     return tuple(channels)
 
 

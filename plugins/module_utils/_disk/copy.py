@@ -15,6 +15,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clo
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import failure, wire
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.agentimage import name_of_owner
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.channel import WriteFailed
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.connect import Link, connected
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import (
     BLOCK,
@@ -37,7 +38,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import (
     place_of,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.look import Looker, Seen, ask_digests, end_read
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.nbd import WriteFailed
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.source import (
     Source,
@@ -205,11 +205,11 @@ class _Copy:
             total = sum(length for unused_offset, length in reader.extents())
             work = Work(block_numbers(reader.extents()))
         else:
-            own = own or BlockDigests(reader.size, BLOCK, {})
+            own = own or BlockDigests(reader.size, BLOCK, {}, self.remote.algorithm)
             numbers = own.differing(BlockDigests(reader.size, BLOCK, there))
             total = len(numbers) * BLOCK
             work = Work(numbers, there, own.digests, whole=not raw)
-        with connected(self.remote, t.cast(int, self.image), self.job.address, threads_for()) as link:
+        with connected(self.remote, t.cast(int, self.image), self.job.address, threads_for(), raw=raw) as link:
             self.transport = link.transport
             transfer = self._transfer(source, raw)
             try:
@@ -251,9 +251,9 @@ class _Copy:
         if work.wanted is not None and own is not None:
             if transfer.found and not self.job.seed:
                 raise source_changed(self.job.source)
-            own = BlockDigests(own.size, BLOCK, {**own.digests, **transfer.found})
+            own = BlockDigests(own.size, BLOCK, {**own.digests, **transfer.found}, own.algorithm)
         else:
-            own = BlockDigests(source.reader.size, BLOCK, dict(transfer.found))
+            own = BlockDigests(source.reader.size, BLOCK, dict(transfer.found), self.remote.algorithm)
         if not transfer.prove:
             return own
         if self.job.seed:

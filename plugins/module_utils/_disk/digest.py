@@ -27,6 +27,8 @@ _MOST_THREADS = 4
 
 Stop = t.Callable[[], bool]
 Tell = t.Callable[[int], None]
+#: Makes the digest of one block.
+Hash = t.Callable[[t.Any], bytes]
 
 
 class Stopped(Exception):
@@ -81,6 +83,7 @@ class BlockDigests:
     size: int
     block: int
     digests: t.Mapping[int, bytes]
+    algorithm: str = _ALGORITHM
 
     @property
     def count(self) -> int:
@@ -95,10 +98,10 @@ class BlockDigests:
     @property
     def total(self) -> str:
         """One digest of the whole content. Neither holes nor the format of an image have a say in it."""
-        whole = hashlib.new(_ALGORITHM, f"virtops-kvm {_ALGORITHM} {self.block} {self.size}\n".encode())
+        whole = hashlib.new(_ALGORITHM, f"virtops-kvm {self.algorithm} {self.block} {self.size}\n".encode())
         for number in sorted(self.digests):
             whole.update(number.to_bytes(8, "big") + self.digests[number])
-        return f"{_ALGORITHM}-blocks:{whole.hexdigest()}"
+        return f"{self.algorithm}-blocks:{whole.hexdigest()}"
 
     def differing(self, other: BlockDigests) -> list[int]:
         """The numbers of the blocks that are not equal in both."""
@@ -139,11 +142,16 @@ def block_numbers(extents: t.Iterable[tuple[int, int]], block: int = BLOCK) -> t
         yield from range(first, following)
 
 
-def digest_of(data: bytes | bytearray) -> bytes:
+def sha256(data: bytes | bytearray) -> bytes:
+    """The digest that anybody may compute at any time."""
+    return hashlib.new(_ALGORITHM, data).digest()
+
+
+def digest_of(data: bytes | bytearray, hashed: Hash = sha256) -> bytes:
     """The digest of one block; b"" for zeros."""
     if data == (_ZEROS if len(data) == BLOCK else bytes(len(data))):
         return b""
-    return hashlib.new(_ALGORITHM, data).digest()
+    return hashed(data)
 
 
 def threads_for(count: int | None = None) -> int:
@@ -158,9 +166,10 @@ def iter_digests(
     *,
     threads: int | None = None,
     stop: Stop | None = None,
+    hashed: Hash = sha256,
 ) -> t.Iterator[tuple[int, bytes]]:
     """(number, digest) of the blocks ``numbers``, in no order; b"" for zeros. Raises Stopped."""
-    team = _Team(reader, iter(numbers), block, stop)
+    team = _Team(reader, iter(numbers), block, stop, hashed)
     busy = threads_for(threads)
     with concurrent.futures.ThreadPoolExecutor(busy) as pool:
         members = [pool.submit(team.work) for unused_number in range(busy)]
@@ -183,13 +192,14 @@ def iter_digests(
 class _Team:
     """Threads that share one list of blocks."""
 
-    def __init__(self, reader: Reader, numbers: t.Iterator[int], block: int, stop: Stop | None) -> None:
+    def __init__(self, reader: Reader, numbers: t.Iterator[int], block: int, stop: Stop | None, hashed: Hash) -> None:
         self.results: queue.Queue[tuple[int, bytes] | None] = queue.Queue(maxsize=256)
         self.ended = False
         self._reader = reader
         self._numbers = numbers
         self._block = block
         self._stop = stop
+        self._hashed = hashed
         self._lock = threading.Lock()
 
     def work(self) -> None:
@@ -217,7 +227,7 @@ class _Team:
         length = min(self._block, self._reader.size - number * self._block)
         with memoryview(buffer) as view:
             self._reader.read_into(view[:length], number * self._block)
-        return digest_of(buffer if length == self._block else buffer[:length])
+        return digest_of(buffer if length == self._block else buffer[:length], self._hashed)
 
 
 def digest_reader(
@@ -228,6 +238,8 @@ def digest_reader(
     stop: Stop | None = None,
     tell: Tell | None = None,
     known: t.Mapping[int, bytes] | None = None,
+    hashed: Hash = sha256,
+    algorithm: str = _ALGORITHM,
 ) -> BlockDigests:
     """The digests of all that ``reader`` holds; blocks that are ``known`` are not read. ``tell`` hears now and then how many bytes
     have been digested."""
@@ -235,13 +247,13 @@ def digest_reader(
     digests = {number: digest for number, digest in known.items() if digest}
     done = 0
     numbers = (number for number in block_numbers(reader.extents(), block) if number not in known)
-    for number, digest in iter_digests(reader, numbers, block, threads=threads, stop=stop):
+    for number, digest in iter_digests(reader, numbers, block, threads=threads, stop=stop, hashed=hashed):
         if digest:
             digests[number] = digest
         done += block
         if tell is not None:
             tell(done)
-    return BlockDigests(reader.size, block, digests)
+    return BlockDigests(reader.size, block, digests, algorithm)
 
 
 def digest_file(

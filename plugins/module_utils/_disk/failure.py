@@ -12,9 +12,9 @@ import errno
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.channel import WriteFailed
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import BLOCK
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import CopyJob
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.nbd import WriteFailed
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 
 #: Numbers of errors that mean that there is no room.

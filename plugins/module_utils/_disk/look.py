@@ -159,6 +159,8 @@ class Looker:
                 stop=self._stop,
                 tell=lambda done: self._tell(CopyProgress(COMPARE, min(done, size), size, 0)),
                 known=known,
+                hashed=self._remote.hashed,
+                algorithm=self._remote.algorithm,
             )
             there = {number: found for number, found in known.items() if found}
             for answer in answers:

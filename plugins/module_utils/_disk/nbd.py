@@ -5,7 +5,8 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """libnbd's Python binding, imported here and nowhere else, and only where it is installed.
 
-It is needed on the sending host because no other client can send chosen blocks, many at a time, inside TLS.
+It is needed on the sending host for what qemu-nbd writes at the other end, because no other client can send it chosen blocks, many at
+a time, inside TLS.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import traceback
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.channel import WAIT_MS, WriteFailed
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.qemunbd import KEY_USER
 
 try:
@@ -28,10 +30,6 @@ else:
 
 #: Bytes that may be on their way on one connection.
 WINDOW = 16 << 20
-_CONNECT_SECONDS = 5.0
-#: A peer that does not acknowledge for so long is gone. More than an outage of 20 s, after which TCP waits as long again.
-_USER_TIMEOUT_MS = 90_000
-_WAIT_MS = 500
 
 
 def library() -> t.Any:
@@ -45,20 +43,12 @@ def library() -> t.Any:
     return nbd
 
 
-class WriteFailed(Exception):
-    """The server did not take what was sent; ``errno`` says why."""
-
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(message)
-        self.errno = number
-
-
 def supports_tls() -> bool:
     """Whether this libnbd can speak TLS."""
     return bool(library().NBD().supports_tls())
 
 
-class Channel:
+class NbdChannel:
     """One connection to a server, used by one thread."""
 
     def __init__(self, connection: socket.socket, key_file: str | None) -> None:
@@ -98,7 +88,7 @@ class Channel:
             raise WriteFailed(exc.errnum or errno.ECONNABORTED, exc.string) from exc
         self.pump(0)
 
-    def pump(self, milliseconds: int = _WAIT_MS) -> bool:
+    def pump(self, milliseconds: int = WAIT_MS) -> bool:
         """Send and receive what can be; wait at most so long for that. Tells whether something happened."""
         try:
             happened = bool(self._handle.poll(milliseconds) > 0) if self._flying else False
@@ -133,24 +123,3 @@ class Channel:
         close = getattr(handle, "close", None)
         if close is not None:
             close()
-
-
-def connect_tcp(address: str, port: int) -> socket.socket:
-    """A connection that gives up in bounded time. Raises OSError."""
-    connection = socket.create_connection((address, port), timeout=_CONNECT_SECONDS)
-    connection.settimeout(None)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return connection
-
-
-def connect_unix(path: str) -> socket.socket:
-    """A connection to a unix socket. Raises OSError."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.connect(path)
-    except OSError:
-        connection.close()
-        raise
-    return connection

@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import json
+import secrets
 import subprocess
 import threading
 import typing as t
@@ -27,8 +28,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk import (
     digest,
     fine,
     inuse,
+    keyed,
     nbdread,
     qemunbd,
+    receive,
+    stream,
     wire,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.sshtarget import CONNECT_SECONDS, SshTarget
@@ -42,10 +46,13 @@ SHIPPED: tuple[t.Any, ...] = (
     serving,
     digest,
     fine,
+    keyed,
     wire,
     nbdread,
     qemunbd,
     device,
+    stream,
+    receive,
     inuse,
     agentimage,
     agentfiles,
@@ -91,6 +98,9 @@ class Remote:
         self.received = 0
         self.host = label
         self.address = ""
+        #: How both ends digest blocks for each other, and what it is called.
+        self.hashed: digest.Hash = digest.sha256
+        self.algorithm = "sha256"
         self._lost: KvmError | None = None
         self._count = 0
         self._futures: dict[int, concurrent.futures.Future[t.Any]] = {}
@@ -130,7 +140,11 @@ class Remote:
     def _begin(self) -> None:
         with contextlib.suppress(OSError):
             self._write(boot_text(self._shipped))
-        hello = self.call("hello", timeout=_HELLO_SECONDS)
+        key = secrets.token_bytes(keyed.KEY_BYTES)
+        own = keyed.keyed(key) if keyed in self._shipped else None
+        hello = self.call("hello", timeout=_HELLO_SECONDS, **({"key": key.hex()} if own is not None else {}))
+        if own is not None and hello["keyed"]:
+            self.hashed, self.algorithm = own, keyed.NAME
         if hello["user"] != 0:
             raise KvmError(
                 "HOST_UNREACHABLE",

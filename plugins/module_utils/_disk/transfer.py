@@ -16,14 +16,14 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import fine, wire
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.channel import Channel
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import BLOCK, Reader, Stop, Stopped, digest_of
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.nbd import Channel
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 
 #: Blocks of which the differences are asked for at once.
 _GROUP = 8
-#: Blocks that the other end proves at once.
-_PROOF_BATCH = 32
+#: Blocks that the other end proves at once: few, so that they are still near its processor.
+_PROOF_BATCH = 8
 
 Blocks = t.Mapping[int, bytes]
 
@@ -184,7 +184,7 @@ class Transfer:
         held: list[tuple[int, bytearray]] = []
         for number in group:
             data = self._read(number, buffers)
-            own = digest_of(data)
+            own = digest_of(data, self._remote.hashed)
             if work.wanted is not None and work.wanted.get(number, b"") != own:
                 # Somebody writes to the source. Whoever wants it unchanged looks at its stamps.
                 self.found[number] = own

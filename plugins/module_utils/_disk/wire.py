@@ -16,8 +16,6 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 
-_DIGEST = 32
-
 
 def encode(data: bytes) -> str:
     """Bytes as text."""
@@ -30,31 +28,26 @@ def decode(text: str) -> bytes:
 
 
 def pack_digests(digests: t.Mapping[int, bytes]) -> list[list[t.Any]]:
-    """Digests as runs of neighbours: [first number, text]. Zero blocks are left out."""
-    packed: list[list[t.Any]] = []
-    following, data = -1, b""
+    """Digests as runs of neighbours: [first number, how many, text]. Zero blocks are left out."""
+    runs: list[tuple[int, list[bytes]]] = []
     for number in sorted(digests):
         if not digests[number]:
             continue
-        if number != following:
-            if data:
-                packed[-1].append(encode(data))
-            packed.append([number])
-            data = b""
-        data += digests[number]
-        following = number + 1
-    if data:
-        packed[-1].append(encode(data))
-    return packed
+        if runs and sum((runs[-1][0], len(runs[-1][1]))) == number:
+            runs[-1][1].append(digests[number])
+        else:
+            runs.append((number, [digests[number]]))
+    return [[first, len(found), encode(b"".join(found))] for first, found in runs]
 
 
 def unpack_digests(packed: t.Iterable[t.Sequence[t.Any]]) -> dict[int, bytes]:
     """The digests of pack_digests' runs."""
     found: dict[int, bytes] = {}
-    for first, text in packed:
+    for first, count, text in packed:
         data = decode(text)
-        for place in range(0, len(data), _DIGEST):
-            found[int(first) + place // _DIGEST] = data[place : place + _DIGEST]
+        size = len(data) // int(count)
+        for place in range(int(count)):
+            found[int(first) + place] = data[place * size : (place + 1) * size]
     return found
 
 
