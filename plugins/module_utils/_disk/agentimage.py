@@ -92,6 +92,7 @@ class Image:
         self.device = False
         self._folder = folder
         self._server: qemunbd.Server | Receiver | None = None
+        self._complaint: str | None = None
         self._sockets: list[str] = []
         self._descriptor: int | None = None
         self._lock = self._locked(clock)
@@ -258,12 +259,13 @@ class Image:
 
     def complaint(self) -> str | None:
         """Why the server ended; None while it runs."""
-        return self._server.complaint() if self._server is not None else "no server was started"
+        return self._server.complaint() if self._server is not None else self._complaint
 
     def stop_serving(self) -> None:
         """End the server; what was written is then with the kernel."""
         server, self._server = self._server, None
         if server is not None:
+            self._complaint = server.complaint(0)
             server.close()
         self.connected()
 

@@ -29,16 +29,18 @@ Run = tuple[int, int]
 def data_runs(data: bytes | bytearray, length: int | None = None) -> t.Iterator[Run]:
     """(offset, length) of all grains in ``data`` that are not zeros, neighbours as one."""
     length = len(data) if length is None else length
-    begun: int | None = None
-    for offset in range(0, length, GRAIN):
+    # A grain of zeros begins with one, which is all that is looked at of most others.
+    heads = data[:length:GRAIN]
+    begun, place = 0, heads.find(0)
+    while place >= 0:
+        offset = place * GRAIN
         rest = min(GRAIN, length - offset)
-        zero = data.startswith(_ZERO_GRAIN if rest == GRAIN else bytes(rest), offset)
-        if zero and begun is not None:
-            yield begun, offset - begun
-            begun = None
-        elif not zero and begun is None:
-            begun = offset
-    if begun is not None:
+        if data.startswith(_ZERO_GRAIN if rest == GRAIN else bytes(rest), offset):
+            if begun < offset:
+                yield begun, offset - begun
+            begun = offset + rest
+        place = heads.find(0, place + 1)
+    if begun < length:
         yield begun, length - begun
 
 

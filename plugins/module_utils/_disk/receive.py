@@ -23,6 +23,7 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import device
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.stream import (
     CLOSE,
+    GREETING,
     PORTION,
     REPLY,
     REPLY_MAGIC,
@@ -61,12 +62,7 @@ class Receiver:
         return self._complaint
 
     def settle(self) -> None:
-        """All connections stand: no other is let in. Without TLS nothing tells that they do, and the socket's file, which goes, is
-        the door."""
-        if self._context is not None:
-            self._shut()
-
-    def _shut(self) -> None:
+        """All connections stand: no other is let in."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._door.join(_END_SECONDS)
@@ -74,7 +70,7 @@ class Receiver:
 
     def close(self) -> None:
         """End it; what was acknowledged is then with the kernel."""
-        self._shut()
+        self.settle()
         with self._lock:
             connections = dict(self._connections)
         for connection in connections:
@@ -130,6 +126,8 @@ class Session:
         """Do what is asked until the other end goes. Raises OSError for what is no request of ours."""
         if self._tls is not None:
             self._tls.shake_hands(self._connection)
+        else:
+            self._connection.sendall(GREETING)
         head = memoryview(bytearray(REQUEST.size))
         while self._fill(head):
             magic, _unused_flags, command, number, offset, length = REQUEST.unpack(head)

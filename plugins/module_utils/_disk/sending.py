@@ -18,6 +18,8 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.channel import WAIT_MS, WriteFailed
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.stream import (
+    GREETING,
+    HANDSHAKE_SECONDS,
     PORTION,
     REPLY,
     REPLY_MAGIC,
@@ -50,6 +52,8 @@ class StreamChannel:
         try:
             if self._tls is not None:
                 self._tls.shake_hands(connection)
+            else:
+                _wait_for_greeting(connection)
         except OSError as exc:
             connection.close()
             raise _failed(exc) from exc
@@ -162,6 +166,12 @@ class StreamChannel:
         """Close the connection."""
         with contextlib.suppress(OSError):
             self._connection.close()
+
+
+def _wait_for_greeting(connection: socket.socket) -> None:
+    connection.settimeout(HANDSHAKE_SECONDS)
+    if connection.recv(len(GREETING), socket.MSG_WAITALL) != GREETING:
+        raise ConnectionAbortedError(errno.ECONNABORTED, "nobody answers at the receiving end")
 
 
 def _failed(exc: OSError) -> WriteFailed:

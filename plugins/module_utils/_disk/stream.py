@@ -25,9 +25,11 @@ WRITE, CLOSE, ZERO = 1, 2, 6
 #: magic, error, number.
 REPLY = struct.Struct(">IIQ")
 REPLY_MAGIC = 0x67446698
+#: What the receiver says first where no TLS greets: that a connection through a tunnel stands.
+GREETING = b"NBDMAGIC"
 #: Bytes that one system call takes or gives.
 PORTION = 1 << 20
-_HANDSHAKE_SECONDS = 30.0
+HANDSHAKE_SECONDS = 60.0
 
 
 def context_of(identity: str, *, server: bool) -> ssl.SSLContext:
@@ -59,7 +61,7 @@ class Tls:
 
     def shake_hands(self, connection: socket.socket) -> None:
         """Find out on the blocking ``connection`` that the other end is who it should be. Raises OSError."""
-        connection.settimeout(_HANDSHAKE_SECONDS)
+        connection.settimeout(HANDSHAKE_SECONDS)
         while True:
             try:
                 self._object.do_handshake()

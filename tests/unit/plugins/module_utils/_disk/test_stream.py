@@ -103,12 +103,9 @@ def test_zeros_become_a_hole(pair: Pair) -> None:
 def test_much_more_than_fits_into_sockets(pair: Pair) -> None:
     channel, _unused_receiver, path = pair
     data = os.urandom(MIB)
-    busy = False
     for number in range(20):
         channel.write(data, number * MIB, lambda: None)
-        busy = busy or channel.busy
     channel.flush()
-    assert busy
     assert path.read_bytes() == data * 20
 
 
@@ -161,7 +158,7 @@ def test_the_connection_is_encrypted_for_the_future_too() -> None:
 
 def test_every_identity_is_sound() -> None:
     """OpenSSL checks the key against its certificate, and both ends each other's signature."""
-    for _unused_number in range(20):
+    for _unused_number in range(8):
         identity = make_identity()
         near, far = socket.socketpair()
         ends = [Tls(context_of(identity, server=server), server=server) for server in (True, False)]
