@@ -12,11 +12,14 @@ version_added: 0.1.0
 author: The virtops.kvm authors (!UNKNOWN)
 description:
   - Runs on the host that has the source. Sends what is allocated and not zeros, over NBD inside TLS with a key of this copy alone.
-    Where the ports 49152 to 49215 of the destination cannot be reached, it goes through ssh.
+    Where the ports 49152 to 49215 of the destination cannot be reached, it goes through ssh. What is written as raw is taken by a
+    receiver that comes along and needs Python only, what has another format by C(qemu-nbd).
   - Decides by content. Where the destination holds the same already, nothing happens; where it holds something like it, only the
     difference is sent. Both are read for that, each by its own host.
-  - The destination is read again, and compared block by block (SHA-256 of each 1 MiB), before the image gets its name and the
-    fsync that belongs to it. Until then it is called C(IMAGE.partial-) and ten characters.
+  - The destination is read again, and compared block by block of 1 MiB, before the image gets its name and the fsync that belongs
+    to it. Until then it is called C(IMAGE.partial-) and ten characters. The digest of a block is GMAC with a random key that only
+    the two ends of this copy know, which costs next to nothing and which no content can be made to deceive; it is SHA-256 where
+    the Python of a host has no OpenSSL for it.
   - A block device may be larger than the source. Then zeros are behind what the source has, and nothing of what was there before.
   - After an interruption the partial stays, and the next run sends the rest only. Where the destination is full it is removed.
     Nothing else is left on either host, neither process nor socket nor key.
@@ -189,9 +192,11 @@ copies:
       description: Bytes that are free at the destination, in check mode; null where the image is there already.
       type: int
     digest:
-      description: The digest of the content on both sides; null in check mode.
+      description:
+        - The digest of the content on both sides; null in check mode.
+        - With V(gmac-blocks) it has a key of its own in every run, and is comparable with no other.
       type: str
-      sample: sha256-blocks:971c64e8a40ab0ddd12a4352ed674cfbe518224cda09b221852ecc66df870dae
+      sample: gmac-blocks:971c64e8a40ab0ddd12a4352ed674cfbe518224cda09b221852ecc66df870dae
     proven:
       description: Whether the destination was read again and found equal; null in check mode.
       type: bool

@@ -447,7 +447,7 @@ move:
           description: Its size in bytes.
           type: int
         digest:
-          description: Digest of its content.
+          description: Digest of its content on both sides. With V(gmac-blocks) it has a key of its own, and is comparable with no other.
           type: str
     source_disks_kept:
       description: Copied images that are still on the source.

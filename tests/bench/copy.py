@@ -3,6 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One image from host to host: disk_copy (encrypted, proven, fsynced) against what people use, none of which proves anything.
 
+Encryption and proof cost processor time that the other tools do not spend. So their own price is shown too: the same nbdcopy inside
+TLS, which is the least that an encrypted copy by NBD costs without a proof, and the processor seconds of all that took part.
+
 Every candidate begins with nothing on the destination and ends when its last command does; what it needs there (a server, a file
 of the right size) is part of its time. Bytes on the wire are what the source put on its link, headers included.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import typing as t
 
 from tests.bench.harness import Candidate, Figure, NotMeasured, Samples, interleave, median, ratio
@@ -23,6 +27,8 @@ SIZE_MIB = 2048
 #: Memory, on both sides: only one candidate brings what it wrote to the disk, and how fast that is says nothing about the others.
 FOLDER = "/mnt/bench"
 PORT = 49170
+#: The key of the tool that is measured inside TLS.
+KEYS = "/root/bench-keys"
 MODULE = "ansible_collections.virtops.kvm.plugins.modules.disk_copy"
 #: Image -> (share of data, share of zeros that were written), scattered over blocks of 1 MiB; all else is holes.
 CONTENTS = {"sparse": (0.27, 0.10), "tenth": (0.10, 0.0), "full": (1.0, 0.0)}
@@ -57,6 +63,7 @@ print(total)
 """
 #: A server for tools that speak NBD without encryption. It ends with its last client.
 _SERVE = f"truncate -s {SIZE_MIB}M %(copy)s && qemu-nbd --fork -f raw -p {PORT} -e 8 --discard=unmap %(copy)s"
+_SERVE_TLS = f"{_SERVE} --object tls-creds-psk,id=tls0,dir={KEYS},endpoint=server --tls-creds=tls0"
 
 SCRIPTS = {
     DD: "dd if=%(image)s bs=1M status=none | ssh %(far)s 'dd of=%(copy)s bs=1M status=none'",
@@ -65,6 +72,13 @@ SCRIPTS = {
     "qemu_img_nbd": f"ssh %(far)s '{_SERVE}' && qemu-img convert -n -W -m 16 --target-is-zero -f raw -O raw %(image)s "
     f"nbd://%(far)s:{PORT}",
     "nbdcopy": f"ssh %(far)s '{_SERVE}' && nbdcopy --destination-is-zero %(image)s nbd://%(far)s:{PORT}",
+}
+#: No rival of the targets, which are held against the fastest of all that neither encrypts nor proves.
+ENCRYPTED = "nbdcopy_tls"
+_ALL = {
+    **SCRIPTS,
+    ENCRYPTED: f"ssh %(far)s '{_SERVE_TLS}' && nbdcopy --destination-is-zero %(image)s "
+    f"'nbds://bench@%(far)s:{PORT}/?tls-psk-file={KEYS}/keys.psk'",
 }
 
 
@@ -91,11 +105,19 @@ def make_images(host: Host) -> None:
         host.run(["python3", "-c", _MAKE, f"{FOLDER}/{name}.raw", str(SIZE_MIB), str(data), str(zeros)])
 
 
+def make_keys(hosts: t.Sequence[Host]) -> None:
+    """One key for the tool that is measured inside TLS."""
+    key = secrets.token_hex(32)
+    for host in hosts:
+        host.run(["mkdir", "-p", "-m", "700", KEYS])
+        host.write(f"{KEYS}/keys.psk", f"bench:{key}\n")
+
+
 def words_of(name: str, image: str, far: Host) -> list[str]:
     """The command line of one candidate on the source."""
     path, copy = f"{FOLDER}/{image}.raw", f"{FOLDER}/{image}.copy"
     if name != OURS:
-        return ["sh", "-euc", SCRIPTS[name] % {"image": path, "copy": copy, "far": far.name}]
+        return ["sh", "-euc", _ALL[name] % {"image": path, "copy": copy, "far": far.name}]
     return ["env", f"PYTHONPATH=/{STAGE}", "python3", "-m", MODULE, f"/tmp/bench-{image}.json"]
 
 
@@ -142,12 +164,13 @@ def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
         stage_module(near)
         for host in lab.hosts:
             make_folder(host)
+        make_keys(lab.hosts)
         make_images(near)
         for image in CONTENTS:
             options = {"source": f"{FOLDER}/{image}.raw", "source_format": "raw", "destination": f"root@{far.name}"}
             options["destination_path"] = f"{FOLDER}/{image}.copy"
             near.write(f"/tmp/bench-{image}.json", json.dumps({"ANSIBLE_MODULE_ARGS": options}))
-        samples = interleave([candidate(name, near, far) for name in (OURS, *SCRIPTS)], rounds)
+        samples = interleave([candidate(name, near, far) for name in (OURS, *_ALL)], rounds)
         ours = ["env", f"PYTHONPATH=/{STAGE}", "python3", "-c", _DIGEST]
         digests = interleave(
             [digest_candidate("digest", near, ours), digest_candidate("sha256sum", near, ["sha256sum"])], rounds
@@ -182,8 +205,11 @@ def figures_of(samples: Samples) -> list[Figure]:
                 "<=",
                 1.3,
             ),
+            Figure(f"copy_{image}_over_{ENCRYPTED}", ratio(samples, OURS, ENCRYPTED, f"{image}_seconds"), "ratio"),
+            Figure(f"copy_{image}_cpu_over_fastest_{fastest}", ratio(samples, OURS, fastest, f"{image}_cpu"), "ratio"),
+            Figure(f"copy_{image}_cpu_over_{ENCRYPTED}", ratio(samples, OURS, ENCRYPTED, f"{image}_cpu"), "ratio"),
         ]
-        for name in (OURS, *SCRIPTS):
+        for name in (OURS, *_ALL):
             figures += [
                 Figure(f"{image}_{name}_seconds", median(samples, name, f"{image}_seconds"), "s"),
                 Figure(f"{image}_{name}_cpu", median(samples, name, f"{image}_cpu"), "s"),
