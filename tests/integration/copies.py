@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import subprocess
 import typing as t
 
@@ -103,6 +104,10 @@ class Running:
         host.write(path, json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
         words = ["env", "PYTHONPATH=/opt/virtops-bench", "python3", "-m", MODULE, path]
         self._process = subprocess.Popen(host.command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def wake(self) -> None:
+        """Go on after SIGSTOP; what entered the host's namespaces for it sleeps, too, and wakes it."""
+        self._process.send_signal(signal.SIGCONT)
 
     def finish(self, timeout: float = 900) -> dict[str, t.Any]:
         """Its result; empty where it was killed."""

@@ -468,7 +468,7 @@ def test_a_corrupted_byte_is_caught(lab: Lab, hosts: list[str]) -> None:
     kill(lab.hosts[0], SENDER, "STOP")
     assert allocated(lab, path) < 7 * MIB
     sh(lab.hosts[1], 'printf x | dd of="$(ls "$1".partial-*)" bs=1 seek=567 conv=notrunc status=none', path)
-    kill(lab.hosts[0], SENDER, "CONT")
+    running.wake()
     failed = running.finish()
     assert failed["error_code"] == "PROOF_FAILED"
     assert failed["details"]["blocks"] == [0]
