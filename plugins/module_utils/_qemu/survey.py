@@ -30,6 +30,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu.address import A
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import CommandLine
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argvread import Place
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.monitor import Monitor
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import Session
 
 _AT_A_TIME = 8
 #: In the kernel's letters.
@@ -186,8 +187,7 @@ def reach(process: GuestProcess, place: Place) -> tuple[Address | None, str]:
 
 def ask(guest: Guest, line: CommandLine, spoken: Monitor) -> Guest:
     """``guest`` with what its monitor tells. Raises what the monitor raises when it stops answering."""
-    reader = _by_qmp if spoken.session is not None else _by_hmp
-    found = reader(spoken)
+    found = _by_hmp(spoken) if spoken.session is None else _by_qmp(spoken.session)
     later, gone = answers.plugged(line, found["named"], found["nameless"])
     nics = answers.nics_by_text(spoken.hmp("info network"))
     disks = [
@@ -217,10 +217,7 @@ def ask(guest: Guest, line: CommandLine, spoken: Monitor) -> Guest:
     )
 
 
-def _by_qmp(spoken: Monitor) -> dict[str, t.Any]:
-    session = spoken.session
-    assert session is not None
-
+def _by_qmp(session: Session) -> dict[str, t.Any]:
     def maybe(command: str, arguments: t.Mapping[str, t.Any] | None = None, default: t.Any = None) -> t.Any:
         """The answer, or ``default`` where this QEMU refuses: an older one, or a guest that is not far enough."""
         try:
