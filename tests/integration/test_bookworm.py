@@ -12,7 +12,9 @@ import pytest
 from tests.integration.ansible_runs import run_module
 from tests.integration.conftest import lab_name
 from tests.integration.moves import arrived, move
+from tests.integration.qemu import trips
 from tests.lab import Lab
+from tests.lab.guest.shapes import Disk
 
 #: One guest or lab serves all of this file.
 pytestmark = pytest.mark.xdist_group("bookworm")
@@ -69,4 +71,20 @@ def test_suspended_with_a_tpm_goes_on_where_it_was_and_seeded_back(old_lab: Lab)
     arrived(guest, "kvm1")
     assert old_lab.host("kvm1").virsh("checkpoint-list", guest.uuid, "--name").split() == ["since-backup"]
     assert old_lab.verify(guest, "kvm1").clean
+    guest.remove()
+
+
+def test_a_guest_process_by_mirrors_and_by_the_way_of_old(old_lab: Lab) -> None:
+    guest = old_lab.create_bare_guest("kvm1", disks=(Disk("qcow2"), Disk("raw")), fill_mib=16)
+    trips.ready(old_lab, guest)
+    with old_lab.watch([guest]) as watcher:
+        there = trips.move(old_lab, guest, "kvm1", "kvm2", source_disks="delete")
+        assert there.get("outcome") == "moved", there
+        trips.runs_on(guest, "kvm2")
+        back = trips.move(old_lab, guest, "kvm2", "kvm1", source_disks="delete", legacy_block=True)
+        assert back.get("outcome") == "moved", back
+        trips.runs_on(guest, "kvm1")
+        report = watcher.fresh()["guests"][guest.name]
+    assert not report["two_copies"], report["evidence"]
+    assert old_lab.verify(guest, "kvm1", report["acknowledged"]).clean
     guest.remove()
