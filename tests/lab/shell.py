@@ -94,6 +94,7 @@ NEEDED = {
     "losetup": ("mount", "gives every host a file system of its own for images"),
     "mkfs.ext4": ("e2fsprogs", "gives every host a file system of its own for images"),
     "qemu-img": ("qemu-utils", "makes and reads guest images"),
+    "ping": ("iputils-ping", "asks guests whether they are there, as a controller does during a move"),
     "ssh": ("openssh-client", "lets the controller reach the hosts"),
     "gcc": ("gcc libc6-dev linux-libc-dev", "compiles the program that runs in lab guests"),
 }

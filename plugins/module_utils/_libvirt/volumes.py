@@ -16,6 +16,7 @@ import dataclasses
 import glob
 import os
 import posixpath
+import re
 import typing as t
 import uuid
 
@@ -181,7 +182,28 @@ class RemoteImages:
             if self._volume(pool, path) is not None:
                 raise self._exists(path)
             with translated(f"Cannot create the image {path} on {self._host}"):
-                pool.createXML(_volume_xml(posixpath.basename(path), image_format, capacity), 0)
+                self._make(pool, posixpath.basename(path), image_format, capacity)
+
+    def _make(self, pool: t.Any, name: str, image_format: str, capacity: int) -> None:
+        """libvirt would give the file to root, which an export that takes everybody for QEMU's user does not permit."""
+        try:
+            pool.createXML(_volume_xml(name, image_format, capacity), 0)
+        except library().libvirtError as refused:
+            owner = self._qemu_user() if libvirt_code(refused) == library().VIR_ERR_SYSTEM_ERROR else None
+            if owner is None:
+                raise
+            try:
+                pool.createXML(_volume_xml(name, image_format, capacity, owner), 0)
+            except library().libvirtError:
+                raise refused from None
+
+    def _qemu_user(self) -> tuple[str, str] | None:
+        """The numbers of QEMU's user and group there, as libvirt labels images."""
+        for label in parse(self._connection.handle.getCapabilities()).iterfind("host/secmodel[model='dac']/baselabel"):
+            found = re.fullmatch(r"\+(\d+):\+(\d+)", (label.text or "").strip())
+            if found:
+                return found[1], found[2]
+        return None
 
     def _exists(self, path: str) -> KvmError:
         return KvmError(
@@ -272,7 +294,7 @@ def _pool_xml(folder: str) -> str:
     return t.cast(str, render(root))
 
 
-def _volume_xml(name: str, image_format: str, capacity: int) -> str:
+def _volume_xml(name: str, image_format: str, capacity: int, owner: tuple[str, str] | None = None) -> str:
     root = new_element("volume", {"type": "file"})
     root.append(new_element("name", text=name))
     root.append(new_element("capacity", {"unit": "bytes"}, str(capacity)))
@@ -282,5 +304,10 @@ def _volume_xml(name: str, image_format: str, capacity: int) -> str:
     if image_format == "qcow2":
         # Version 3: it takes persistent bitmaps, and zero clusters cost nothing.
         target.append(new_element("compat", text="1.1"))
+    if owner is not None:
+        permissions = new_element("permissions")
+        permissions.append(new_element("owner", text=owner[0]))
+        permissions.append(new_element("group", text=owner[1]))
+        target.append(permissions)
     root.append(target)
     return t.cast(str, render(root))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A pool in which another move creates an image right now is refreshed as soon as that is done."""
+"""A pool in which another move creates an image right now is refreshed as soon as that is done; and whose an image is."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class NoTime(Clock):
 
 @pytest.fixture(autouse=True)
 def _library(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake: t.Any = types.SimpleNamespace(libvirtError=Refused)
+    fake: t.Any = types.SimpleNamespace(libvirtError=Refused, VIR_ERR_SYSTEM_ERROR=38)
     monkeypatch.setattr(volumes, "library", lambda: fake)
 
 
@@ -79,3 +79,55 @@ def test_any_other_refusal_is_told_at_once(code: int, message: str) -> None:
 def test_a_pool_that_stays_busy_is_given_up() -> None:
     with pytest.raises(TimeoutExpired, match="default"):
         volumes.refresh(Pool(10**9, 1, BUSY), NoTime())
+
+
+CAPABILITIES = (
+    "<capabilities><host><secmodel><model>dac</model><baselabel type='qemu'>+64055:+107</baselabel></secmodel></host>"
+    "</capabilities>"
+)
+
+
+class Export:
+    """Takes a file for root only where ``squashes`` is off, and none at all where ``closed`` is on."""
+
+    def __init__(self, *, squashes: bool, closed: bool = False, code: int = 38) -> None:
+        self.squashes, self.closed, self.code = squashes, closed, code
+        self.made: list[str] = []
+
+    def createXML(self, xml: str, flags: int) -> None:
+        if self.closed or (self.squashes and "<owner>" not in xml):
+            raise Refused(self.code, "first" if "<owner>" not in xml else "second")
+        self.made.append(xml)
+
+
+def images(capabilities: str = CAPABILITIES) -> volumes.RemoteImages:
+    handle = types.SimpleNamespace(getCapabilities=lambda: capabilities)
+    connection: t.Any = types.SimpleNamespace(handle=handle)
+    return volumes.RemoteImages(connection, "kvm2")
+
+
+def test_an_image_is_roots_as_libvirt_has_it() -> None:
+    export = Export(squashes=False)
+    images()._make(export, "a.raw", "raw", 0)
+    assert "<owner>" not in export.made[0]
+
+
+def test_where_all_are_qemus_user_the_image_is_his() -> None:
+    export = Export(squashes=True)
+    images()._make(export, "a.raw", "raw", 0)
+    assert "<owner>64055</owner>" in export.made[0]
+    assert "<group>107</group>" in export.made[0]
+
+
+@pytest.mark.parametrize(
+    ("export", "capabilities"),
+    [
+        (Export(squashes=True, closed=True), CAPABILITIES),
+        (Export(squashes=True, code=1), CAPABILITIES),
+        (Export(squashes=True), "<capabilities><host/></capabilities>"),
+    ],
+)
+def test_what_cannot_be_made_is_told_as_libvirt_said_first(export: Export, capabilities: str) -> None:
+    with pytest.raises(Refused, match="first"):
+        images(capabilities)._make(export, "a.raw", "raw", 0)
+    assert export.made == []
