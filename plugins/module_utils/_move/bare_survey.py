@@ -203,9 +203,14 @@ def _destination(
     needs = [path for path in (*derived.needs, *devices) if path not in made]
     if context.options.method == "live_shared":
         needs += [path for path in _writable(context) if path not in needs]
-    facts = context.far.facts(program=program, needs=needs, places=list(derived.places), images=images,
-        interfaces=[*derived.bridges, *_fixed_taps(derived)], user=user,
-    )  # fmt: skip
+    facts = context.far.facts(
+        program=program,
+        needs=needs,
+        places=list(derived.places),
+        images=images,
+        interfaces=[*derived.bridges, *_fixed_taps(derived)],
+        user=user,
+    )
     found = []
     if not facts["program"]:
         found.append(

@@ -13,10 +13,14 @@ from tests.tools.outcome import Outcome
 from tests.tools.second_look import MOST, doubtful, passed, together
 
 
+def failure(message: str) -> str:
+    return f"<failure message={message!r}/>"
+
+
 def report(folder: pathlib.Path, *faults: str | None) -> pathlib.Path:
     """A JUnit file with one test for each of ``faults``; None is a test that passed."""
     cases = [
-        f'<testcase classname="tests.c" name="t{number}[a.b]@vm hosts">{"" if fault is None else f"<failure message={fault!r}/>"}</testcase>'
+        f'<testcase classname="tests.c" name="t{number}[a.b]@vm hosts">{"" if fault is None else failure(fault)}</testcase>'
         for number, fault in enumerate(faults)
     ]
     path = folder / "report.xml"
