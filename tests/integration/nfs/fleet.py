@@ -115,12 +115,12 @@ def uncordon(lab: Lab) -> None:
 
 
 def make_guests(lab: Lab) -> dict[str, Guest]:
-    """On the first host: `web` runs and `archive` does not, on shared storage; `local` and `cellar` alike, on storage of their host."""
+    """On the first host: `web`, which runs, and `archive` on shared storage; `local` and `cellar` on storage of their host."""
     here = lab.hosts[0]
     here.write(ISO, "tools")
     wanted: list[tuple[str, str | None, dict[str, t.Any]]] = [
         ("shared", "web", {"extra_devices": DRIVE}),
-        ("qcow2", "local", {"size_mib": 16}),
+        ("qcow2", "local", {"start": "shutoff", "size_mib": 16}),
         ("shared", "archive", {"start": "shutoff", "size_mib": 16}),
         ("qcow2", "cellar", {"start": "shutoff", "size_mib": 16}),
     ]

@@ -39,6 +39,7 @@ def an_evacuation_takes_the_right_method_for_each(
     shared: Lab, guests: dict[str, Guest], tmp_path: pathlib.Path
 ) -> None:
     here, there = (host.name for host in shared.hosts)
+    guests["local"].start()
     with shared.watch([guests["web"], guests["local"]]) as watcher:
         run = evacuate(shared, tmp_path, here)
         assert run.status == 0, run.output

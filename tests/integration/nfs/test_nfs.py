@@ -11,13 +11,24 @@ import pytest
 
 from tests.integration.ansible_runs import run_module
 from tests.integration.nfs import exports
-from tests.integration.nfs.fleet import EXPORT, POOL, SHARED, changes, configure, inventory_of, said, script
+from tests.integration.nfs.fleet import (
+    EXPORT,
+    POOL,
+    SHARED,
+    changes,
+    configure,
+    inventory_of,
+    migrate,
+    outcomes,
+    said,
+    script,
+)
 
 if t.TYPE_CHECKING:
     import pathlib
 
     from tests.integration.ansible_runs import Run
-    from tests.lab import Lab
+    from tests.lab import Guest, Lab
 
 pytestmark = pytest.mark.xdist_group("vm hosts")
 
@@ -67,6 +78,43 @@ def test_what_was_changed_by_hand_is_put_right(shared: Lab) -> None:
 
 def test_exportfs_prints_what_was_asked(shared: Lab) -> None:
     exports.prints_what_was_asked(shared)
+
+
+def test_a_guest_with_a_medium_goes_and_comes_back_and_the_pause_is_told(
+    shared: Lab, guests: dict[str, Guest], tmp_path: pathlib.Path
+) -> None:
+    here, there = (host.name for host in shared.hosts)
+    web = guests["web"]
+    service = {"type": "ping", "address": web.address}
+    with shared.watch([web]) as watcher:
+        for destination in (there, here):
+            reports = tmp_path / destination
+            run = migrate(shared, reports, destination, live_domains=[web.name], live_services={web.name: service})
+            assert run.status == 0, run.output
+            assert web.where() == {destination: "running"}
+            told = outcomes(reports)[web.name]
+            assert (told["method"], told["disk_bytes"]) == ("live_shared", 0)
+            assert told["service"]["back"]
+            assert 0 < told["service"]["answered"] <= told["service"]["asked"]
+            (page,) = reports.glob("*/report.md")
+            assert f"the service ping {web.address} did not answer" in page.read_text("utf-8")
+        web.wait_beating()
+        seen = watcher.fresh()["guests"][web.name]
+    assert not seen["two_copies"], seen["evidence"]
+    verdict = shared.verify(web, here, seen["acknowledged"])
+    assert verdict.clean, verdict
+    assert verdict.acknowledged > 0
+
+
+def test_an_export_that_a_guest_uses_is_not_removed(shared: Lab, guests: dict[str, Guest]) -> None:
+    server = shared.servers[0]
+    before = script(server, "exportfs -s")
+    refused = run_module(shared.inventory, server.name, "nfs_export", {"path": EXPORT, "state": "absent"})
+    assert (refused["failed"], refused["error_code"]) == (True, "EXPORT_IN_USE"), refused
+    assert guests["web"].host().address in refused["msg"]
+    assert "images/web.qcow2" in refused["msg"]
+    assert "cut_off_clients" in refused["msg"]
+    assert script(server, "exportfs -s") == before
 
 
 def test_paths_that_differ_are_told_before_anything_is_changed(shared: Lab, tmp_path: pathlib.Path) -> None:
