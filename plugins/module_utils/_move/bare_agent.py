@@ -247,7 +247,7 @@ class Agent:
         there = wait_until(
             self._clock,
             lambda: self._by_unit(record["unit"], path) or _ended(log),
-            lambda found: bool(found),
+            bool,
             what=f"QEMU to start on {socket.gethostname()}",
             timeout=_START_SECONDS,
             interval=0.05,
