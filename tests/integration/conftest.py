@@ -13,10 +13,35 @@ import os
 import typing as t
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.lab import Lab
 
 HOSTS = 3
+#: The files of each value share a guest or a lab that takes long to make, so one process runs all their tests. Tests of other files
+#: are shared out one by one.
+TOGETHER = {
+    "lvm/test_lvm.py": "vm hosts",
+    "nfs/test_nfs.py": "vm hosts",
+    "test_nfs_guards.py": "vm hosts",
+    "offline/test_faults.py": "a guest that faults befall",
+    "offline/test_faults_stages.py": "a guest whose moves are killed",
+    "test_bookworm.py": "old hosts",
+    "test_check.py": "a guest that is only looked at",
+}
+
+
+class Sharing(LoadScopeScheduling):
+    """Shares the tests out over processes; the most tests that belong together come first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0].rpartition("tests/integration/")[2]
+        return TOGETHER.get(file, nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> Sharing:
+    """Asked by pytest-xdist. Its own groups by marks do nothing with the newest pytest."""
+    return Sharing(config, log)
 
 
 def lab_name(role: str) -> str:
@@ -32,8 +57,8 @@ def lab() -> t.Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def vm_lab() -> t.Iterator[Lab]:
-    """Two hosts and a storage server with kernels of their own: NFS, LVM. They take minutes to come up, so all tests with them are of
-    the xdist_group "vm hosts", and each file leaves them as it found them."""
+    """Two hosts and a storage server with kernels of their own: NFS, LVM. They take minutes to come up, so all tests with them
+    are TOGETHER, and each file leaves them as it found them."""
     yield from _up("vm", hosts=2, kind="vm", servers=1)
 
 

@@ -16,9 +16,6 @@ from tests.integration.qemu import trips
 from tests.lab import Lab
 from tests.lab.guest.shapes import Disk
 
-#: One guest or lab serves all of this file.
-pytestmark = pytest.mark.xdist_group("bookworm")
-
 
 @pytest.fixture(scope="module")
 def old_lab() -> t.Iterator[Lab]:

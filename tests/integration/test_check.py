@@ -18,8 +18,6 @@ if t.TYPE_CHECKING:
     from tests.lab.guest.guest import Guest
     from tests.lab.host import Host
 
-#: One guest or lab serves all of this file.
-pytestmark = pytest.mark.xdist_group("check")
 OTHER = (
     "<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>"
     "<memory unit='MiB'>64</memory><os><type>hvm</type></os></domain>"

@@ -16,7 +16,6 @@ if t.TYPE_CHECKING:
     from tests.lab import Lab
     from tests.lab.host import Host
 
-pytestmark = pytest.mark.xdist_group("vm hosts")
 
 CONF = "/etc/nftables.conf"
 RULES = """flush ruleset

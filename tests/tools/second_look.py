@@ -17,7 +17,6 @@ import xml.etree.ElementTree
 from tests.tools.outcome import Outcome
 
 MOST = 4
-_GROUP = re.compile(r"@[^]@]*$")
 _GRAVE = re.compile(r"two[ _]copies|lost|torn|clean|acknowledged|differ|digest|proof|running_on|corrupt", re.IGNORECASE)
 
 
@@ -53,6 +52,6 @@ def _cases(report: pathlib.Path) -> list[tuple[str, str | None]]:
 
 
 def _node(case: xml.etree.ElementTree.Element) -> str:
-    """What pytest calls the test: its file and name, without the group that shared it out."""
+    """What pytest calls the test: its file and name."""
     file = (case.get("classname") or "").replace(".", "/")
-    return f"{file}.py::{_GROUP.sub('', case.get('name') or '')}"
+    return f"{file}.py::{case.get('name')}"

@@ -101,9 +101,9 @@ def integration(words: t.Sequence[str]) -> list[Check]:
     """The tests in the lab, all or those of one target; further words are for pytest."""
     targets = integration_targets()
     if not words:
-        # Most of a test is waiting for guests and links, so four labs at a time fit on two cores. Tests are shared out one by one, but
-        # for those that an xdist_group keeps together: what they share costs time to build.
-        shared_out = ["tests/integration", "--numprocesses=4", "--dist=loadgroup"]
+        # Most of a test is waiting for guests and links, so four labs at a time fit on two cores. How they are shared out is said
+        # in tests/integration/conftest.py.
+        shared_out = ["tests/integration", "--numprocesses=4", "--dist=loadscope"]
         run_it = Check("integration", lambda: _with_second_look(shared_out))
         return [run_it] if targets else []
     name = words[0][len("test_") :] if words[0].startswith("test_") else words[0]

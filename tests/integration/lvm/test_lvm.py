@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-import pytest
-
 from tests.integration.copies import IMAGES, MIB, sh
 from tests.integration.lvm.volumes import Task, actions, codes, ensured, lv, run, sums, thick, thin
 from tests.integration.moves import options as of_move
@@ -20,7 +18,6 @@ if t.TYPE_CHECKING:
     from tests.integration.lvm.volumes import Result
     from tests.lab import Lab
 
-pytestmark = pytest.mark.xdist_group("vm hosts")
 
 POOL: dict[str, t.Any] = {"name": "lvm", "type": "logical", "source_name": "lab"}
 DOMAIN = """<domain type='qemu'><name>lvm1</name><memory unit='MiB'>64</memory>

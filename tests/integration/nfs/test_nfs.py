@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import typing as t
 
-import pytest
-
 from tests.integration.ansible_runs import run_module
 from tests.integration.nfs import exports
 from tests.integration.nfs.fleet import (
@@ -29,8 +27,6 @@ if t.TYPE_CHECKING:
 
     from tests.integration.ansible_runs import Run
     from tests.lab import Guest, Lab
-
-pytestmark = pytest.mark.xdist_group("vm hosts")
 
 
 def test_bare_hosts_get_proven_storage_and_a_second_run_changes_nothing(vm_lab: Lab, first: Run) -> None:

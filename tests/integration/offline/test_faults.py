@@ -21,8 +21,6 @@ from tests.lab.shell import wait_for
 if t.TYPE_CHECKING:
     from tests.lab import Lab
 
-#: One guest or lab serves all of this file.
-pytestmark = pytest.mark.xdist_group("offline-faults")
 MIB = 1 << 20
 OTHER = "<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>64</memory><os><type>hvm</type></os></domain>"
 FOREIGN_UUID = "3f6f5f0e-6c5a-4a53-9d0f-0d6f3f1c7e12"

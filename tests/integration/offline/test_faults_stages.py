@@ -21,10 +21,6 @@ if t.TYPE_CHECKING:
     from tests.lab import Lab
 
 
-#: One guest or lab serves all of this file.
-pytestmark = pytest.mark.xdist_group("offline-stages")
-
-
 @pytest.fixture(autouse=True, scope="module")
 def hosts_are_empty(lab: Lab) -> t.Iterator[None]:
     """Before the first test of this file and after the last; between them the guest stays."""

@@ -20,7 +20,7 @@ def failure(message: str) -> str:
 def report(folder: pathlib.Path, *faults: str | None) -> pathlib.Path:
     """A JUnit file with one test for each of ``faults``; None is a test that passed."""
     cases = [
-        f'<testcase classname="tests.c" name="t{number}[a.b]@vm hosts">{"" if fault is None else failure(fault)}</testcase>'
+        f'<testcase classname="tests.c" name="t{number}[a.b]">{"" if fault is None else failure(fault)}</testcase>'
         for number, fault in enumerate(faults)
     ]
     path = folder / "report.xml"
