@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import wire
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import BLOCK, FileReader, digest_file
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.digest import BLOCK, FileReader, digest_file, sha256
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import CopyJob, Known, place_of
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.look import Looker
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.source import Source
@@ -29,6 +29,7 @@ class FakeRemote:
         self._path = path
         self.lost = None
         self.asked: list[int] = []
+        self.hashed, self.algorithm = sha256, "sha256"
 
     def call(self, verb: str, **unused_arguments: t.Any) -> dict[str, t.Any]:
         return {"read": {"reader": 1, "size": self._path.stat().st_size}, "end_read": {}}[verb]
