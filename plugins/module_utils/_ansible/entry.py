@@ -30,6 +30,15 @@ _BINDINGS: dict[str, tuple[t.Any, str]] = {
 }
 
 
+class Module(AnsibleModule):
+    """AnsibleModule, which hands back what it is given and no more."""
+
+    def add_path_info(self, kwargs: Params) -> Params:
+        """Ansible would look at what a result names as its path: that replaces the module's own ``state``, and on the mount of a
+        server that is down it does not come back."""
+        return kwargs
+
+
 def run_module(
     argument_spec: dict[str, t.Any],
     run: t.Callable[[Params, bool, G], Result],
@@ -45,7 +54,7 @@ def run_module(
     ``rules`` are AnsibleModule's own (mutually_exclusive, required_if ...). Every KvmError becomes one clear failure with
     ``error_code`` and ``details``; anything else is a defect and keeps its traceback.
     """
-    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    module = Module(argument_spec=argument_spec, supports_check_mode=True, **rules)
     _ensure_libraries(module, requires)
     try:
         result = run(module.params, module.check_mode, gateway())
