@@ -61,11 +61,15 @@ class ServiceProbe:
             return self._tally.seen(self._service, since=since)
 
     def finish(self, patience: float = RETURN_SECONDS) -> ServiceSeen:
-        """The move has ended: wait until the service answers again, if it ever did, and give the sum."""
+        """The move has ended: wait until the service answers again, if it ever did, and give the sum.
+
+        Also who is asked at the end of ``patience`` has the service's own time to answer.
+        """
         since = self._clock.monotonic()
         with self._answered:
             if self._tally.answered:
-                self._answered.wait_for(lambda: self._tally.last is not None and self._tally.last >= since, patience)
+                limit = patience + self._service.timeout
+                self._answered.wait_for(lambda: self._tally.last is not None and self._tally.last >= since, limit)
         self._stop.set()
         self._thread.join(self._service.interval + 1)
         with self._lock:

@@ -83,6 +83,17 @@ def test_the_end_waits_for_an_answer_and_no_longer_than_it_may() -> None:
     assert not lost.finish(0.2).back
 
 
+def test_who_is_asked_at_the_end_of_the_patience_has_its_own_time_to_answer() -> None:
+    guest = Guest()
+    probe = ServiceProbe(Service("ping", "web01", interval=0.02, timeout=PATIENCE), ask=guest)
+    probe.start()
+    wait(lambda: guest.asked > 3)
+    guest.silent = True
+    time.sleep(0.1)
+    threading.Timer(0.3, lambda: setattr(guest, "silent", False)).start()
+    assert probe.finish(0).back
+
+
 def test_one_that_never_answers_is_not_waited_for() -> None:
     guest = Guest()
     guest.silent = True
