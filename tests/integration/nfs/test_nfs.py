@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from tests.integration.ansible_runs import run_module
-from tests.integration.moves import move, still_here
+from tests.integration.moves import job, move, start_move, still_here
 from tests.integration.nfs import exports
 from tests.integration.nfs.fleet import (
     EXPORT,
+    PATIENCE,
     POOL,
     SHARED,
     changes,
@@ -23,6 +25,7 @@ from tests.integration.nfs.fleet import (
     said,
     script,
 )
+from tests.lab.shell import wait_for
 
 if t.TYPE_CHECKING:
     import pathlib
@@ -190,3 +193,29 @@ def test_a_server_that_is_down_is_told_and_nothing_is_changed(shared: Lab, web: 
     finally:
         shared.fault.link(server.name, up=True)
     still_here(web, place, pid)
+
+
+def test_a_server_that_goes_down_while_a_guest_moves_costs_time_alone(shared: Lab, web: Guest, apart: Host) -> None:
+    server, place = shared.servers[0], web.host().name
+    with shared.watch([web]) as watcher:
+        started = start_move(shared, web, place, apart.name, method="live_shared", bandwidth=1)
+
+        def sending() -> bool:
+            assert started.process.poll() is None, started.output()
+            return job(shared, web, place) == "Unbounded"
+
+        wait_for("memory to be sent", sending, PATIENCE, 1)
+        shared.fault.link(server.name, up=False)
+        try:
+            time.sleep(60)
+        finally:
+            shared.fault.link(server.name, up=True)
+        run = started.finish(PATIENCE)
+        web.wait_beating()
+        seen = watcher.fresh()["guests"][web.name]
+    result = run.result("domain_migration")
+    assert not result["failed"], result
+    assert web.where() == {apart.name: "running"}
+    assert not seen["two_copies"], seen["evidence"]
+    verdict = shared.verify(web, apart, seen["acknowledged"])
+    assert verdict.clean, verdict
