@@ -91,7 +91,7 @@ def test_a_guest_with_a_medium_goes_and_comes_back_and_the_pause_is_told(
             assert web.where() == {destination: "running"}
             told = outcomes(reports)[web.name]
             assert (told["method"], told["disk_bytes"]) == ("live_shared", 0)
-            # Whether it is back by the probe's last question says more of an emulated host than of the guest, whose beats tell below.
+            assert told["service"]["back"]
             assert 0 < told["service"]["answered"] <= told["service"]["asked"]
             (page,) = reports.glob("*/report.md")
             assert f"the service ping {web.address} did not answer" in page.read_text("utf-8")
