@@ -16,6 +16,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.lab import Lab
+from tests.lab.shell import install_needed
 
 HOSTS = 3
 #: The files of each value share a guest or a lab that takes long to make, so one process runs all their tests. Tests of other files
@@ -47,6 +48,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> Sharing:
 def lab_name(role: str) -> str:
     """The name of a lab that only tests of this checkout use. ``role``: four characters at most."""
     return f"it{hashlib.sha256(__file__.encode()).hexdigest()[:2]}{role}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs() -> None:
+    """What the lab needs on this machine, for tests that use it without a lab too."""
+    install_needed()
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,12 @@ NEEDED = {
 
 
 def install_needed() -> None:
-    """Install what this machine lacks, by apt, and say what and why."""
+    """Install what this machine lacks, by apt, and say what and why. Several labs may ask at the same time."""
+    with locked(CACHE / "apt.lock", "the packages of this machine", quiet=True):
+        _install_needed()
+
+
+def _install_needed() -> None:
     missing = {name: need for name, need in NEEDED.items() if not shutil.which(name)}
     if Path("/usr/lib/x86_64-linux-gnu/libc.a").exists() is False:
         missing["libc.a"] = ("gcc libc6-dev linux-libc-dev", "compiles the program that runs in lab guests")
@@ -119,8 +124,21 @@ def install_needed() -> None:
                 say(f"installs {one}: {reason}")
                 packages.append(one)
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=600"]
-    run([*quiet, "update"])
+    _update([*quiet, "update"])
     run([*quiet, "install", "--no-install-recommends", *packages])
+
+
+def _update(command: list[str]) -> None:
+    """Read the lists of packages anew. apt waits for other programs with the lock of dpkg, but not with that of its lists."""
+    deadline = time.monotonic() + 600
+    while True:
+        try:
+            run(command)
+            return
+        except LabError as error:
+            if "Could not get lock" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(3)
 
 
 def process_stat(pid: int) -> list[str] | None:

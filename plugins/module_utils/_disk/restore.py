@@ -136,12 +136,11 @@ def examine(pair: Pair, asked: str | None) -> Source:
     sidecar = read_sidecar(place.real)
     head = content.read_head(place.real, _HEAD)
     form = choose_format(asked, sidecar.format if sidecar else None, head, pair.image)
+    if form == content.QCOW2:
+        _check_whole(pair, head)
     content.check_programs(form)
     if sidecar is not None:
         _check_bytes(pair, place, sidecar)
-    if form == content.QCOW2:
-        _check_whole(pair, head)
-    if sidecar is not None:
         return Source(pair, form, sidecar.size, sidecar.digest, sidecar.data_bytes, True)
     found = content.digest_image(place.real, form)
     return Source(pair, form, found.size, found.total, found.data_bytes, False)
