@@ -19,8 +19,8 @@ from tests.guides.blocks import Block
 from tests.tools.__main__ import HELP
 
 COLLECTION = pathlib.Path(__file__).resolve().parents[2]
-#: Programs of others, which the lab runs and nobody needs to look at.
-OTHERS = ("ansible-galaxy", "cat", "ls", "virsh")
+#: Programs of others, which nobody needs to look at here.
+OTHERS = ("ansible-builder", "ansible-galaxy", "cat", "export", "ls", "virsh")
 _OURS = "virtops.kvm."
 _PLAYED = ("ansible.builtin.import_playbook", "ansible.builtin.import_role", "ansible.builtin.include_role")
 

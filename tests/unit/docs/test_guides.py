@@ -31,7 +31,7 @@ def test_the_readme_names_only_what_there_is() -> None:
         line = text[: match.start()].count("\n") + 1
         body = "\n".join(part[len(match.group(1)) :] for part in match.group(3).split("\n"))
         block = Block("README", line, match.group(2), "static", body)
-        found += static.faults(block, ["plan.json", "policies.yml"])
+        found += static.faults(block, ["my-awx.yml", "policies.yml"])
     assert found == []
 
 
