@@ -11,7 +11,7 @@ import re
 import pytest
 import yaml
 
-from tests.guides import blocks, static
+from tests.guides import blocks, nfs, static
 from tests.guides.blocks import Block, read
 
 PAGES = blocks.pages()
@@ -21,7 +21,10 @@ DOCS = blocks.PAGES.parent
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_of_a_page_is_run_by_a_test(page: pathlib.Path) -> None:
     found = read(page)
-    assert [fault for block in found for fault in static.faults(block)] == []
+    files = [block.word for block in found if block.how.startswith("lab file")]
+    assert [fault for block in found for fault in static.faults(block, files)] == []
+    unknown = [line for block in found if block.how == "nfs" for line in block.commands if not nfs.is_run(line)]
+    assert unknown == []
 
 
 def test_the_readme_names_only_what_there_is() -> None:
@@ -86,3 +89,10 @@ def test_a_block_that_no_test_runs_is_found(tmp_path: pathlib.Path, text: str, f
 def test_what_does_not_exist_is_found(language: str, text: str, fault: str | None) -> None:
     found = static.faults(Block("page", 1, language, "static", text))
     assert (found == []) if fault is None else (fault in " ".join(found)), found
+
+
+def test_only_what_the_tests_on_nfs_run_counts_as_run() -> None:
+    run = "ansible-playbook -i x virtops.kvm.configure_nfs -e shared_storage_hosts=all -e shared_storage_server_host=stor1"
+    assert nfs.is_run(run)
+    assert not nfs.is_run(f"{run} -e shared_storage_timeout=1")
+    assert not nfs.is_run("ansible-playbook -i x virtops.kvm.evacuate")
