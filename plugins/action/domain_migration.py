@@ -26,7 +26,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Pro
 from ansible_collections.virtops.kvm.plugins.module_utils._model.service import Service, ServiceSeen
 from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import line
 from ansible_collections.virtops.kvm.plugins.module_utils._move.service_probe import ServiceProbe
-from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import UPTIME, Workspace, check_progress_id
 
 display = Display()
 
@@ -40,9 +40,11 @@ ABORT_SECONDS = 90.0
 #: time, so a look must cost little on both sides.
 _LOOK_SECONDS, _STEP_SECONDS = 2.0, 0.5
 _LOOK = (
-    "n=0; while [ $n -lt {steps} ] && grep -q '^{{\"started\"' {job} 2>/dev/null; do sleep {step}; n=$((n+1)); done; "
+    "{sign}n=0; while [ $n -lt {steps} ] && grep -q '^{{\"started\"' {job} 2>/dev/null; do sleep {step}; n=$((n+1)); done; "
     "cat {progress} 2>/dev/null; echo; grep -q '^{{\"started\"' {job} 2>/dev/null && echo running || echo ended"
 )
+#: A sign of life for a move that ends with its controller.
+_SIGN = "cat {uptime} >{alive}; "
 _TURN_SECONDS = 0.05
 _BOOKKEEPING = (
     "ansible_job_id",
@@ -65,10 +67,13 @@ class ActionModule(ActionBase):
     #: The module whose half this is, and what it moves.
     MODULE = "virtops.kvm.domain_migration"
     NOUN = "domain"
+    #: The main process, to which the result goes.
+    parent = 0
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> Result:
         """Run it to its end and give the module's own result."""
         super().run(tmp, task_vars)
+        self.parent = os.getppid()
         arguments = dict(self._task.args)
         try:
             service = Service.from_user(arguments["service"]) if arguments.get("service") else None
@@ -97,7 +102,14 @@ class ActionModule(ActionBase):
                 started = self._start(arguments, task_vars)
             if started.get("failed") or not started.get("results_file"):
                 return started
-            watch = _Watch(self, str(started["results_file"]), progress_id, _interval(arguments), interrupts)
+            watch = _Watch(
+                self,
+                str(started["results_file"]),
+                progress_id,
+                _interval(arguments),
+                interrupts,
+                needed=arguments.get("on_controller_loss") == "abort",
+            )
             ended = watch.until_end()
             result = (
                 self._fetch(started, progress_id, task_vars) if ended else watch.given_up(str(arguments.get("name")))
@@ -143,7 +155,7 @@ class ActionModule(ActionBase):
         for key in _BOOKKEEPING:
             result.pop(key, None)
         space = Workspace()
-        files = [path, space.progress_path(progress_id), space.abort_path(progress_id)]
+        files = [path, space.progress_path(progress_id), space.abort_path(progress_id), space.alive_path(progress_id)]
         self.shell("rm -f " + " ".join(shlex.quote(name) for name in files))
         return result
 
@@ -194,15 +206,25 @@ def _turn(interrupts: _Interrupts) -> t.Iterator[None]:
 
 
 class _Watch:
-    """Watches one job on its host until it ends."""
+    """Watches one job on its host until it ends. ``needed``: the job ends with its controller."""
 
     def __init__(
-        self, action: ActionModule, job: str, progress_id: str, interval: float, interrupts: _Interrupts
+        self,
+        action: ActionModule,
+        job: str,
+        progress_id: str,
+        interval: float,
+        interrupts: _Interrupts,
+        *,
+        needed: bool,
     ) -> None:
         self._action = action
+        self._needed = needed
         space = Workspace()
         seconds = min(_LOOK_SECONDS, interval) if interval > 0 else _LOOK_SECONDS
+        alive = shlex.quote(space.alive_path(progress_id))
         self._look = _LOOK.format(
+            sign=_SIGN.format(uptime=UPTIME, alive=alive) if needed else "",
             job=shlex.quote(job),
             progress=shlex.quote(space.progress_path(progress_id)),
             steps=max(1, round(seconds / _STEP_SECONDS)),
@@ -221,6 +243,8 @@ class _Watch:
         while True:
             if self._interrupts.count and self._aborted_at is None:
                 self._ask_to_abort()
+            if os.getppid() != self._action.parent:
+                self._leave()
             answer = self._action.shell(self._look)
             now = time.monotonic()
             if answer is None:
@@ -248,11 +272,21 @@ class _Watch:
         msg = f"The move of the {self._action.NOUN} '{name}' {why}. Run again: that follows it to its end, or starts it anew."
         return {"failed": True, "msg": msg, "error_code": code, "details": {}}
 
-    def _ask_to_abort(self) -> None:
+    def _leave(self) -> t.NoReturn:
+        """The main process was killed: newer ansible-core has us in a session of our own, so that we are still here. A move that ends
+        with its controller ends now; with us nobody is left to hear of it."""
+        if self._needed:
+            self._abort_asked()
+        raise KeyboardInterrupt
+
+    def _abort_asked(self) -> bool:
         folder = os.path.dirname(self._abort)
         command = f"mkdir -p {shlex.quote(folder)} && touch {shlex.quote(self._abort)} && echo asked"
         answer = self._action.shell(command)
-        if answer is not None and "asked" in answer:
+        return answer is not None and "asked" in answer
+
+    def _ask_to_abort(self) -> None:
+        if self._abort_asked():
             self._aborted_at = time.monotonic()
             self._interrupts.answered = True
             _say_last(

@@ -209,6 +209,15 @@ options:
     description:
       - The RV(virtops.kvm.host_info#module:host) value of the destination. It adds what only the destination itself can tell.
     type: dict
+  on_controller_loss:
+    description:
+      - What becomes of the move when its controller is gone, because it was killed (as AWX does with a job that is cancelled) or lost its
+        link to the source. V(finish) lets the move end by itself, and another run picks up what came of it.
+      - V(abort) ends it as Ctrl-C does, when nothing was heard of the controller for 60 seconds. What is past the switch ends by itself.
+      - With C(async), and where the module is not started by its action plugin, V(abort) ends the move after these 60 seconds.
+    type: str
+    choices: [finish, abort]
+    default: finish
   progress_id:
     description: Name of the file that tells the progress on the source; letters, digits, V(-) and V(_). Chosen by itself when not given.
     type: str
@@ -501,7 +510,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     Options,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.survey import Surveyor, facts_of
-from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import (
+    ON_CONTROLLER_LOSS,
+    Workspace,
+    check_progress_id,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 
 Params = dict[str, t.Any]
@@ -554,6 +567,7 @@ def argument_spec() -> dict[str, t.Any]:
         "shutdown_action": {"type": "str", "choices": list(SHUTDOWN_ACTIONS), "default": "fail"},
         "chain": {"type": "str", "choices": list(CHAINS), "default": "keep"},
         "transfer_host": {"type": "str"},
+        "on_controller_loss": {"type": "str", "choices": list(ON_CONTROLLER_LOSS), "default": "finish"},
         "progress_id": {"type": "str"},
         "progress_interval": {"type": "float", "default": 5},
         "service": {"type": "dict", "options": service_spec()},
@@ -579,6 +593,8 @@ def run(params: Params, check_mode: bool, gateway: GatewayMaker) -> Result:
     progress_id = check_progress_id(params["progress_id"]) if params["progress_id"] else ""
     facts = facts_of(params["destination_facts"])
     stop, workspace = Stop(), Workspace()
+    if progress_id and params["on_controller_loss"] == "abort" and not check_mode:
+        workspace.expect_controller(progress_id)
     with (
         contextlib.closing(gateway(params["destination"], params["destination_label"], params["source_label"])) as ends,
         signals(stop),

@@ -360,6 +360,35 @@ table:
   returned: success
   type: list
   elements: str
+summary:
+  description: What the plan comes to.
+  returned: success
+  type: dict
+  contains:
+    moves:
+      description: Number of moves.
+      type: int
+    staying:
+      description: Number of domains that do not have to move.
+      type: int
+    blocked:
+      description: Number of domains that cannot move.
+      type: int
+    stopped:
+      description: Number of moves that stop a running domain.
+      type: int
+    disk_bytes:
+      description: Bytes of disks to copy, an upper bound.
+      type: int
+    memory_bytes:
+      description: Bytes of memory to send.
+      type: int
+    seconds:
+      description: How long the moves may take one after another.
+      type: float
+    sentence:
+      description: All of this in one sentence, the last of RV(table).
+      type: str
 moves_count:
   description: Number of moves.
   returned: success
@@ -387,7 +416,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner imp
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.rules import idle, parse, terms_of
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.saved import read_plan, still_fits
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import chosen, stopping
-from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import table_of
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import sums_of, table_of
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -483,7 +512,13 @@ def _result(plan: Plan, params: dict[str, t.Any], warnings: tuple[str, ...] = ()
             table=table,
             plan=to_data(plan),
         )
-    values = {"plan": plan, "table": table, "moves_count": len(plan.moves), "blocked_count": len(plan.blocked)}
+    values = {
+        "plan": plan,
+        "table": table,
+        "summary": sums_of(plan),
+        "moves_count": len(plan.moves),
+        "blocked_count": len(plan.blocked),
+    }
     return Result(values=values, warnings=warnings)
 
 

@@ -183,6 +183,12 @@ files:
     ticket:
       description: The return ticket; absent when nothing moved.
       type: str
+ticket:
+  description:
+    - The return ticket itself, of the same form as the plan of M(virtops.kvm.evacuation_plan), for who cannot fetch its file. Empty
+      when nothing moved.
+  returned: success
+  type: dict
 changes:
   description: The files that were written, or would be in check mode.
   returned: success
@@ -265,7 +271,8 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Files) -> Result:
         report = build(plan, params["results"], after, name=params["name"], kind=params["kind"], started=not check_mode)
     except (ValueError, TypeError, AttributeError) as exc:
         raise InputError("results", f"The value of 'results' is not what the moves return: {exc}.") from exc
-    wanted = _texts(plan, report, params["directory"])
+    ticket = return_ticket(plan, report)
+    wanted = _texts(plan, report, ticket, params["directory"])
     changes = tuple(
         Change(path, "write", None, "written")
         for path, text in wanted.values()
@@ -284,6 +291,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Files) -> Result:
             "verdict": words.verdict(report),
             "unfinished": [outcome.domain for outcome in report.unfinished],
             "problems": list(report.problems),
+            "ticket": to_data(ticket) if ticket else {},
             "files": {kind: path for kind, (path, _text) in wanted.items()},
         },
         changes=changes,
@@ -300,12 +308,11 @@ def _read(kind: type[t.Any], data: t.Any, option: str) -> t.Any:
         ) from exc
 
 
-def _texts(plan: Plan, report: Report, directory: str | None) -> dict[str, tuple[str, str]]:
+def _texts(plan: Plan, report: Report, ticket: Plan | None, directory: str | None) -> dict[str, tuple[str, str]]:
     """The files of this run by their kind: path and text. None for a run without moves, which has nothing to tell."""
     if not directory or not report.outcomes:
         return {}
     folder = os.path.abspath(directory)
-    ticket = return_ticket(plan, report)
     texts = {
         "json": _json({"report": to_data(report), "plan": to_data(plan)}),
         "markdown": markdown.render(report),

@@ -118,6 +118,35 @@ table:
   returned: success
   type: list
   elements: str
+summary:
+  description: What the plan comes to.
+  returned: success
+  type: dict
+  contains:
+    moves:
+      description: Number of moves.
+      type: int
+    staying:
+      description: Number of domains that do not have to move.
+      type: int
+    blocked:
+      description: Number of domains that cannot move.
+      type: int
+    stopped:
+      description: Number of moves that stop a running domain.
+      type: int
+    disk_bytes:
+      description: Bytes of disks to copy, an upper bound.
+      type: int
+    memory_bytes:
+      description: Bytes of memory to send.
+      type: int
+    seconds:
+      description: How long the moves may take one after another.
+      type: float
+    sentence:
+      description: All of this in one sentence, the last of RV(table).
+      type: str
 moves_count:
   description: Number of moves.
   returned: success
@@ -141,7 +170,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Hos
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.listed import find, plan_listed
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import chosen
-from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import table_of
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import sums_of, table_of
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 
 
@@ -191,6 +220,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
     values = {
         "plan": plan,
         "table": table_of(plan),
+        "summary": sums_of(plan),
         "moves_count": len(plan.moves),
         "blocked_count": len(plan.blocked),
     }

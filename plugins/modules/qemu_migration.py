@@ -155,6 +155,15 @@ options:
     type: list
     elements: str
     default: []
+  on_controller_loss:
+    description:
+      - What becomes of the move when its controller is gone, because it was killed (as AWX does with a job that is cancelled) or lost its
+        link to the source. V(finish) lets the move end by itself, and another run picks up what came of it.
+      - V(abort) ends it as Ctrl-C does, when nothing was heard of the controller for 60 seconds. What is past the switch ends by itself.
+      - With C(async), and where the module is not started by its action plugin, V(abort) ends the move after these 60 seconds.
+    type: str
+    choices: [finish, abort]
+    default: finish
   progress_id:
     description:
       - Under which name the progress is told on the source host, in C(/run/virtops-kvm/progress).
@@ -293,7 +302,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import 
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import run as run_move
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_source import monitor_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop, signals
-from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import (
+    ON_CONTROLLER_LOSS,
+    Workspace,
+    check_progress_id,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 
 Params = dict[str, t.Any]
@@ -324,6 +337,7 @@ def argument_spec() -> dict[str, t.Any]:
         "legacy_block": {"type": "bool", "default": False},
         "source_disks": {"type": "str", "choices": list(POLICIES), "default": "keep"},
         "accept": {"type": "list", "elements": "str", "default": []},
+        "on_controller_loss": {"type": "str", "choices": list(ON_CONTROLLER_LOSS), "default": "finish"},
         "progress_id": {"type": "str"},
         "progress_interval": {"type": "float", "default": 5},
     }
@@ -356,6 +370,8 @@ def run(params: Params, check_mode: bool, gateway: t.Callable[[str, t.Optional[s
     SshTarget.parse(params["destination"])
     progress_id = check_progress_id(params["progress_id"]) if params["progress_id"] else ""
     stop, clock, workspace = Stop(), Clock(), Workspace()
+    if progress_id and params["on_controller_loss"] == "abort" and not check_mode:
+        workspace.expect_controller(progress_id)
     begun = clock.monotonic()
     monitor, uuid = monitor_of(name, params["monitor"] or "", workspace, key_of(name))
     with contextlib.closing(gateway(params["destination"], params["destination_label"])) as there, signals(stop):
@@ -375,7 +391,11 @@ def run(params: Params, check_mode: bool, gateway: t.Callable[[str, t.Optional[s
             uuid=uuid,
             monitor_address=monitor,
         )
-        report = run_move(context, check_mode=check_mode)
+        try:
+            report = run_move(context, check_mode=check_mode)
+        finally:
+            if progress_id and not check_mode:
+                workspace.forget_wishes(progress_id)
     values = {"outcome": report.outcome, "findings": findings_data(report.findings), **report.values}
     return Result(values, report.changes, report.warnings, msg=report.msg)
 

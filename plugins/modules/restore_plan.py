@@ -84,6 +84,35 @@ table:
   returned: success
   type: list
   elements: str
+summary:
+  description: What the plan comes to.
+  returned: success
+  type: dict
+  contains:
+    moves:
+      description: Number of moves.
+      type: int
+    staying:
+      description: Number of domains that do not have to move.
+      type: int
+    blocked:
+      description: Number of domains that cannot move.
+      type: int
+    stopped:
+      description: Number of moves that stop a running domain.
+      type: int
+    disk_bytes:
+      description: Bytes of disks to copy, an upper bound.
+      type: int
+    memory_bytes:
+      description: Bytes of memory to send.
+      type: int
+    seconds:
+      description: How long the moves may take one after another.
+      type: float
+    sentence:
+      description: All of this in one sentence, the last of RV(table).
+      type: str
 """
 
 import typing as t
@@ -97,7 +126,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Hos
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.home import plan_home
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions, Reserve
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import stopping
-from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import table_of
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import sums_of, table_of
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -129,7 +158,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
         **stopping(params, [(one.name, domain) for one in facts for domain in one.domains]),
     )
     plan = plan_home(ticket, facts, options)
-    return Result(values={"plan": plan, "table": table_of(plan)})
+    return Result(values={"plan": plan, "table": table_of(plan), "summary": sums_of(plan)})
 
 
 def _read(kind: type[t.Any], data: t.Any, option: str) -> t.Any:

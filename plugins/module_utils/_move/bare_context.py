@@ -172,8 +172,10 @@ class BareContext:
 
     def check_stop(self, during: str) -> None:
         """Raises MOVE_ABORTED when somebody asked for an end."""
-        if not self.stop.asked and self.progress_id and self.workspace.abort_asked(self.progress_id):
-            self.stop.ask("the controller asked for it")
+        if not self.stop.asked and self.progress_id:
+            wish = self.workspace.wish_to_end(self.progress_id)
+            if wish:
+                self.stop.ask(wish)
         if self.stop.asked:
             raise KvmError(
                 "MOVE_ABORTED", f"it was aborted ({self.stop.reason}) during {during}", reason=self.stop.reason

@@ -152,7 +152,7 @@ class Survey:
 
 
 class Stop:
-    """The wish to end the move: by a signal, or by a file that the controller's half leaves."""
+    """The wish to end the move: by a signal, by a file that the controller's half leaves, or because that half is gone."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -225,8 +225,10 @@ class Context:
 
     def check_stop(self) -> bool:
         """Whether the move is to end, by whatever way that was asked."""
-        if not self.stop.asked and self.progress_id and self.workspace.abort_asked(self.progress_id):
-            self.stop.ask("the controller asked for it")
+        if not self.stop.asked and self.progress_id:
+            wish = self.workspace.wish_to_end(self.progress_id)
+            if wish:
+                self.stop.ask(wish)
         return self.stop.asked
 
     def record(self, **fields: t.Any) -> None:

@@ -58,7 +58,7 @@ def run(context: Context, address: str, *, check_mode: bool = False) -> Report:
         if not check_mode:
             context.note("done", finished=True)
             if context.progress_id:
-                context.workspace.forget_abort(context.progress_id)
+                context.workspace.forget_wishes(context.progress_id)
 
 
 class _Run:

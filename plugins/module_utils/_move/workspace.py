@@ -20,6 +20,12 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Jou
 
 STATE_DIR = "/var/lib/virtops-kvm"
 RUN_DIR = "/run/virtops-kvm"
+#: What a move may do when its controller is not heard of any more.
+ON_CONTROLLER_LOSS = ("finish", "abort")
+#: For how many seconds nothing may be heard of a controller whose move ends with it.
+CONTROLLER_SILENCE = 60.0
+#: Where to read how long this host runs, on which the controller's half and the move agree whatever the clock does.
+UPTIME = "/proc/uptime"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,13 +102,45 @@ class Workspace:
             json.dump(dict(to_data(progress), finished=finished), stream, ensure_ascii=False)
         os.replace(partial, path)
 
-    def abort_asked(self, progress_id: str) -> bool:
-        """Whether somebody asks the move to end."""
-        return os.path.exists(self.abort_path(progress_id))
+    def alive_path(self, progress_id: str) -> str:
+        """The file in which the controller's half writes again and again for how long this host runs. Where it exists, the move is to
+        end with its controller."""
+        return os.path.join(self.run, "progress", f"{progress_id}.alive")
 
-    def forget_abort(self, progress_id: str) -> None:
-        """Remove an answered (or old) request."""
+    def expect_controller(self, progress_id: str) -> None:
+        """From now on the move is to end when its controller is not heard of any more."""
+        path = self.alive_path(progress_id)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(_read(UPTIME))
+
+    def wish_to_end(self, progress_id: str) -> str:
+        """Why the move is to end; empty while nobody wants that."""
+        if os.path.exists(self.abort_path(progress_id)):
+            return "the controller asked for it"
+        silent = silence(_read(self.alive_path(progress_id)), _read(UPTIME))
+        return f"nothing was heard of the controller for {silent:.0f} s" if silent > CONTROLLER_SILENCE else ""
+
+    def forget_wishes(self, progress_id: str) -> None:
+        """Remove what asked the move to end, or would."""
         statefile.remove(self.abort_path(progress_id))
+        statefile.remove(self.alive_path(progress_id))
+
+
+def silence(heard: str, now: str) -> float:
+    """Seconds between two readings of ``UPTIME``. What cannot be read, as while it is being written, counts as just heard."""
+    try:
+        return float(now.split()[0]) - float(heard.split()[0])
+    except (ValueError, IndexError):
+        return 0.0
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except OSError:
+        return ""
 
 
 def check_progress_id(progress_id: str) -> str:

@@ -32,8 +32,29 @@ def table_of(plan: Plan) -> list[str]:
         lines += ["", "Cannot move:"]
         for one in plan.blocked:
             lines += [f"  {one.domain} (on {one.source})", *_reasons(one)]
-    lines += ["", _summary(plan)]
+    lines += ["", sums_of(plan)["sentence"]]
     return lines
+
+
+def sums_of(plan: Plan) -> dict[str, t.Any]:
+    """What the plan comes to, as figures and as one sentence."""
+    moves = plan.moves
+    disks, memory = sum(move.disk_bytes for move in moves), sum(move.memory_bytes for move in moves)
+    # Newer Pythons add more exactly than older ones; everybody shall read the same.
+    seconds = math.fsum(move.seconds for move in moves)
+    return {
+        "moves": len(moves),
+        "staying": len(plan.staying),
+        "blocked": len(plan.blocked),
+        "stopped": sum(move.stop_seconds is not None for move in moves),
+        "disk_bytes": disks,
+        "memory_bytes": memory,
+        "seconds": seconds,
+        "sentence": (
+            f"{len(moves)} to move ({format_bytes(disks + memory)}, about {format_seconds(seconds)} one after another), "
+            f"{len(plan.staying)} staying, {len(plan.blocked)} blocked."
+        ),
+    }
 
 
 def _moves(moves: t.Sequence[PlannedMove]) -> list[str]:
@@ -76,13 +97,3 @@ def _reasons(one: Blocked) -> list[str]:
         named = ", ".join(names) if len(names) <= _NAMED_HOSTS else f"{names[0]} and {len(names) - 1} other hosts"
         lines += [f"    {named}: {sentence}" for sentence in sentences]
     return lines
-
-
-def _summary(plan: Plan) -> str:
-    amount = sum(move.disk_bytes + move.memory_bytes for move in plan.moves)
-    # Newer Pythons add more exactly than older ones; everybody shall read the same.
-    seconds = math.fsum(move.seconds for move in plan.moves)
-    return (
-        f"{len(plan.moves)} to move ({format_bytes(amount)}, about {format_seconds(seconds)} one after another), "
-        f"{len(plan.staying)} staying, {len(plan.blocked)} blocked."
-    )

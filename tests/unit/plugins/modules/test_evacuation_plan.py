@@ -72,6 +72,10 @@ def test_a_plan() -> None:
     result = planned()
     assert not result["changed"]
     assert (result["moves_count"], result["blocked_count"]) == (3, 0)
+    sums = result["summary"]
+    assert (sums["moves"], sums["staying"], sums["blocked"], sums["stopped"]) == (3, 0, 0, 0)
+    assert sums["disk_bytes"] == 3 * GIB
+    assert result["table"][-1] == sums["sentence"]
     assert {move["domain"]: (move["destination"], move["method"]) for move in result["plan"]["moves"]} == {
         "db01": ("kvm2", "live_block"),
         "web01": ("kvm3", "live_block"),

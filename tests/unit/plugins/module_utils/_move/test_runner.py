@@ -320,6 +320,28 @@ def test_abort_on_request(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "run/progress/p1.abort").exists()
 
 
+def test_a_move_that_needs_its_controller_ends_when_nothing_is_heard_of_it(tmp_path: pathlib.Path) -> None:
+    gateway = FakeGateway()
+    gateway.stats = MIRROR
+    context = context_for(gateway, tmp_path)
+    context.workspace.expect_controller("p1")
+    ended = []
+
+    def until_aborted(own: FakeGateway) -> None:
+        (tmp_path / "run/progress/p1.alive").write_text("-1000.0 0.0\n", encoding="utf-8")
+        while not ended:
+            wait(0.01)
+        fail("MOVE_ABORTED")
+
+    gateway.during = until_aborted
+    gateway.on_abort = lambda: ended.append(True)
+    error = refused(context)
+    assert error.error_code == "MOVE_ABORTED"
+    assert "nothing was heard of the controller" in error.message
+    assert gateway.images == {}
+    assert not (tmp_path / "run/progress/p1.alive").exists()
+
+
 def test_timeout_aborts_and_a_call_that_never_returns_is_said_so(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
