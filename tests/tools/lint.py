@@ -11,7 +11,7 @@ import pathlib
 import shutil
 import typing as t
 
-from tests.tools import skips, venvs
+from tests.tools import borrowed, skips, venvs
 from tests.tools.ground import REPOSITORY, CommandFailed, Once, locked, run, workspace
 from tests.tools.outcome import Check, single
 from tests.tools.trees import copy_collection
@@ -78,6 +78,26 @@ def _galaxy_importer(bench: Bench) -> None:
     )
 
 
+def _ansible_lint(bench: Bench) -> str:
+    """With awx.awx at hand, whose modules one playbook names."""
+    paths = f"{bench.root}:{borrowed.awx()}"
+    words = ("ansible-lint", "--offline", "--strict", "--profile", "production")
+    return bench.tool(*words, ANSIBLE_COLLECTIONS_PATH=paths)
+
+
+def _execution_environment(bench: Bench) -> None:
+    """The definition makes a build context, and the collection says what an environment needs for it. Nothing is built."""
+    builder = venvs.ensure(venvs.CONTROLLER).bin / "ansible-builder"
+    context = workspace() / "ee-context"
+    shutil.rmtree(context, ignore_errors=True)
+    definition = bench.collection / "execution-environment" / "execution-environment.yml"
+    bench.tool(builder, "create", "--file", definition, "--context", context, cwd=definition.parent)
+    found = bench.tool(builder, "introspect", bench.root)
+    missing = [name for name in ("jmespath", "iputils") if f"{name} " not in found]
+    if missing:
+        raise CommandFailed(f"ansible-builder introspect did not find {' and '.join(missing)}:\n{found}")
+
+
 def _no_skips(bench: Bench) -> None:
     found = skips.find(bench.collection)
     if found:
@@ -90,11 +110,12 @@ CHECKS: dict[str, t.Callable[[Bench], object]] = {
     "mypy": _mypy,
     "yamllint": lambda bench: bench.tool("yamllint", "--strict", "."),
     "shellcheck": lambda bench: bench.tool("shellcheck", *SHELL_SCRIPTS),
-    "ansible-lint": lambda bench: bench.tool("ansible-lint", "--offline", "--strict", "--profile", "production"),
+    "ansible-lint": _ansible_lint,
     "antsibull-docs": _antsibull_docs,
     "antsibull-changelog": _antsibull_changelog,
     "reuse": lambda bench: bench.tool("reuse", "lint", cwd=REPOSITORY),
     "galaxy-importer": _galaxy_importer,
+    "execution-environment": _execution_environment,
     "no-skips": _no_skips,
 }
 

@@ -78,8 +78,11 @@ def pythons() -> dict[str, str]:
 
 
 def _usable_pythons() -> dict[str, str]:
-    places = [pathlib.Path(place) for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place]
-    places += [pathlib.Path("/usr/bin"), *sorted(pathlib.Path.home().glob(".pyenv/versions/*/bin"), reverse=True)]
+    places = [
+        *_path(),
+        pathlib.Path("/usr/bin"),
+        *sorted(pathlib.Path.home().glob(".pyenv/versions/*/bin"), reverse=True),
+    ]
     named = re.compile(r"python3(\.1[0-9])?")
     found: dict[str, str] = {}
     for place in places:
@@ -91,6 +94,12 @@ def _usable_pythons() -> dict[str, str]:
     return found
 
 
+def _path() -> list[pathlib.Path]:
+    """The search path without virtual environments, in which we are when a test asks: their Pythons are others' under another name."""
+    places = [pathlib.Path(place) for place in os.environ.get("PATH", os.defpath).split(os.pathsep) if place]
+    return [place for place in places if not (place.parent / "pyvenv.cfg").exists()]
+
+
 def _probe(program: pathlib.Path) -> tuple[str, str] | None:
     """Version and real path of ``program``; None for what does not start, cannot make environments, or is too old."""
     script = (
@@ -98,7 +107,11 @@ def _probe(program: pathlib.Path) -> tuple[str, str] | None:
         "print('%d.%d' % sys.version_info[:2], getattr(sys, '_base_executable', sys.executable), sep='\\n')\n"
     )
     try:
-        done = subprocess.run([program, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+        # What stands in for a Python looks for one on the search path.
+        env = dict(os.environ, PATH=os.pathsep.join(map(str, _path())))
+        done = subprocess.run(
+            [program, "-c", script], capture_output=True, text=True, timeout=300, check=False, env=env
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     lines = done.stdout.splitlines()

@@ -29,6 +29,7 @@ NEWEST_FIRST = ("3.13", "3.14", "3.12", "3.11", "3.10")
 OLDEST = Recipe("oldest", ("3.11", "3.12", "3.10", "3.13", "3.14"), ("oldest", "tests"))
 NEWEST = Recipe("newest", NEWEST_FIRST, ("newest", "tests"))
 LINT = Recipe("lint", NEWEST_FIRST, ("newest", "lint"))
+CONTROLLER = Recipe("controller", NEWEST_FIRST, ("newest", "controller"))
 MAIN = NEWEST
 """What the demo, the benchmarks, pytest and the integration tests run in."""
 

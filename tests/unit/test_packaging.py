@@ -141,10 +141,11 @@ def test_the_artifact_has_all_that_the_collection_needs_and_nothing_that_git_ign
         assert any(fnmatch.fnmatch(name, pattern) for pattern in ignored), f"{name} would be in the artifact"
 
 
-def test_the_execution_environment_needs_jmespath_alone() -> None:
+def test_the_execution_environment_needs_jmespath_and_ping_alone() -> None:
     environment = load("meta/execution-environment.yml")
-    assert environment["dependencies"] == {"python": "meta/ee-requirements.txt"}
+    assert environment["dependencies"] == {"python": "meta/ee-requirements.txt", "system": "meta/ee-bindep.txt"}
     assert requirements("meta/ee-requirements.txt") == ["jmespath"]
+    assert [line.split()[0] for line in requirements("meta/ee-bindep.txt")] == ["iputils", "iputils-ping"]
 
 
 def test_what_unit_tests_need_is_pinned() -> None:

@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An evacuation as AWX runs it: by ansible-runner, from the thin project, read by its events, and cancelled in the middle.
+
+ansible-runner cancels by SIGKILL to the process group of ansible-playbook. Where that is a container, all processes in it end; else
+newer ansible-core has its workers in sessions of their own, which live on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import typing as t
+
+from tests.integration.ansible_runs import ROOT, environment
+from tests.integration.moves import SLOW, arrived, job, kill_tree, mirroring, nothing_left, slow_guest, still_here
+from tests.lab.shell import wait_for
+from tests.tools import venvs
+
+if t.TYPE_CHECKING:
+    from tests.lab import Lab
+    from tests.lab.guest.guest import Guest
+
+SOURCE, DESTINATION = "kvm1", "kvm2"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run of ansible-runner, in a directory as AWX makes one for a job."""
+
+    process: subprocess.Popen[bytes]
+    folder: pathlib.Path
+
+    def stdout(self) -> str:
+        """What AWX would show as the job's output so far."""
+        path = self.folder / "artifacts" / "job" / "stdout"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def status(self) -> str:
+        """How it ended, in ansible-runner's words."""
+        self.process.wait(900)
+        return (self.folder / "artifacts" / "job" / "status").read_text(encoding="utf-8")
+
+    def events(self, kind: str) -> list[dict[str, t.Any]]:
+        """The data of all events of one kind, in order."""
+        files = (self.folder / "artifacts" / "job" / "job_events").glob("*-*.json")
+        read = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+        return [event["event_data"] for event in sorted(read, key=lambda one: one["counter"]) if event["event"] == kind]
+
+    def changed(self) -> int:
+        """How many tasks changed something."""
+        return sum(self.events("playbook_on_stats")[-1]["changed"].values())
+
+
+def start(lab: Lab, folder: pathlib.Path, **values: t.Any) -> Job:
+    """Start evacuate.yml with the answers of a survey, all of which are text or numbers."""
+    answers = {
+        "evacuate_source": SOURCE,
+        "evacuate_destinations": DESTINATION,
+        "evacuate_exclude": " , ",
+        "evacuate_may_stop": "",
+        "evacuate_bandwidth": SLOW,
+        "evacuate_report_dir": str(folder / "reports"),
+        **values,
+    }
+    shutil.copytree(ROOT / "awx", folder / "project")
+    (folder / "env").mkdir()
+    (folder / "env" / "extravars").write_text(json.dumps(answers), encoding="utf-8")
+    controller = venvs.ensure(venvs.CONTROLLER)
+    words = [controller.bin / "ansible-runner", "run", folder, "--ident", "job", "-p", "evacuate.yml"]
+    env = {**environment(), **controller.environment(), "ANSIBLE_PIPELINING": "1"}
+    process = subprocess.Popen(
+        [*map(str, words), "--inventory", str(lab.inventory)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        env=env,
+    )
+    return Job(process, folder)
+
+
+def start_and_wait(lab: Lab, guest: Guest, folder: pathlib.Path, **values: t.Any) -> Job:
+    """Start it and wait until the guest's disk is half way."""
+    started = start(lab, folder, **values)
+
+    def in_the_middle() -> bool:
+        if started.process.poll() is not None:
+            raise AssertionError(f"the job ended before its middle:\n{started.stdout()}")
+        return mirroring(lab, guest, SOURCE)
+
+    wait_for(f"the disk of {guest.name} to be mirrored", in_the_middle, 300, 0.2)
+    return started
+
+
+def finished(lab: Lab, folder: pathlib.Path, **values: t.Any) -> Job:
+    """Run it to its end, which has to be a good one."""
+    ended = start(lab, folder, **values)
+    assert ended.status() == "successful", ended.stdout()
+    return ended
+
+
+def test_its_events_and_a_cancel_after_which_the_moves_end_by_themselves(
+    lab: Lab, hosts: list[str], tmp_path: pathlib.Path
+) -> None:
+    guest = slow_guest(lab, SOURCE)
+    quick = lab.create_guest(SOURCE, "shutoff", "archive")
+    with lab.watch([guest]) as watcher:
+        started = start_and_wait(lab, guest, tmp_path / "1", evacuate_on_controller_loss="finish")
+        started.process.send_signal(signal.SIGTERM)
+        assert started.status() == "canceled"
+        wait_for(f"{guest.name} to arrive", lambda: guest.where() == {DESTINATION: "running"}, 600)
+        again = finished(lab, tmp_path / "2", evacuate_on_controller_loss="finish")
+        seen = watcher.fresh()["guests"][guest.name]
+    assert not seen["two_copies"], seen["evidence"]
+    arrived(guest, DESTINATION)
+    assert quick.where() == {DESTINATION: "shut off"}
+    verdict = lab.verify(guest, DESTINATION, seen["acknowledged"])
+    assert (verdict.lost, verdict.torn) == (0, 0)
+    (result,) = (data["artifact_data"]["evacuate_result"] for data in again.events("playbook_on_stats"))
+    assert result["status"] in ("complete", "nothing_to_do")
+
+    # Home again, and then once more, quickly: one host of the run for each move, and a line of progress in the output.
+    for one in (guest, quick):
+        one.remove()
+    lab.create_guests(SOURCE, [("qcow2", "web01", {"fill_mib": 60}), ("qcow2", "müller db", {"fill_mib": 60})])
+    whole = finished(lab, tmp_path / "3", evacuate_bandwidth=10)
+    moves = [data for data in whole.events("runner_on_ok") if data["task"].endswith("Move the domain")]
+    assert sorted(data["host"] for data in moves) == ["müller db", "web01"]
+    assert all(data["res"]["changed"] for data in moves)
+    assert "web01  live_block  disk " in whole.stdout()
+    artifacts = whole.events("playbook_on_stats")[-1]["artifact_data"]
+    assert artifacts["evacuate_planned"]["moves"] == 2
+    assert artifacts["evacuate_result"]["status"] == "complete"
+    assert [move["destination"] for move in artifacts["evacuate_result"]["ticket"]["moves"]] == [SOURCE, SOURCE]
+    assert finished(lab, tmp_path / "4").changed() == 0
+
+
+def test_a_cancel_that_takes_the_moves_back(lab: Lab, hosts: list[str], tmp_path: pathlib.Path) -> None:
+    guest = slow_guest(lab, SOURCE)
+    pid = guest.qemu_pid(lab.host(SOURCE))
+
+    def taken_back() -> None:
+        wait_for(f"the move of {guest.name} to be given up", lambda: job(lab, guest, SOURCE) == "None", 300)
+        wait_for(f"{DESTINATION} to be clean", lambda: DESTINATION not in guest.where(), 120)
+        still_here(guest, SOURCE, pid)
+        nothing_left(lab, guest, DESTINATION)
+
+    started = start_and_wait(lab, guest, tmp_path / "1", evacuate_on_controller_loss="abort")
+    started.process.send_signal(signal.SIGTERM)
+    assert started.status() == "canceled"
+    taken_back()
+
+    # The end of a container, or of the machine: nobody is left to ask for anything.
+    started = start_and_wait(lab, guest, tmp_path / "2", evacuate_on_controller_loss="abort", evacuate_bandwidth=1)
+    kill_tree(started.process.pid)
+    taken_back()
+
+    assert finished(lab, tmp_path / "3", evacuate_on_controller_loss="abort", evacuate_bandwidth=0).changed() > 0
+    arrived(guest, DESTINATION)
