@@ -201,9 +201,9 @@ import os
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.reports import ReportFiles
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
-from ansible_collections.virtops.kvm.plugins.module_utils._core import statefile
-from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Plan
@@ -219,32 +219,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
 from ansible_collections.virtops.kvm.plugins.module_utils._report.ticket import return_ticket
 
 FILES = {"json": "report.json", "markdown": "report.md", "html": "report.html", "ticket": "return-ticket.json"}
-_MODE = 0o644
 
 
-class Files:
+class Files(ReportFiles):
     """The controller's files."""
-
-    def read(self, path: str) -> str | None:
-        """The text at ``path``, None where there is none."""
-        try:
-            with open(path, encoding="utf-8") as stream:
-                return stream.read()
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as exc:
-            raise KvmError("REPORT_UNWRITABLE", f"The old report {path} cannot be read: {exc}.", path=path) from exc
-
-    def write(self, path: str, text: str) -> None:
-        """Put ``text`` to ``path``, whole or not at all."""
-        try:
-            statefile.write_text(path, text, _MODE)
-        except OSError as exc:
-            raise KvmError(
-                "REPORT_UNWRITABLE",
-                f"The report {path} cannot be written: {exc.strerror}; the moves themselves are not affected. Choose another directory.",
-                path=path,
-            ) from exc
 
 
 def argument_spec() -> dict[str, t.Any]:

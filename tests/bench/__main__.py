@@ -11,7 +11,7 @@ import sys
 
 from tests.bench import harness
 
-NAMES = ("copy", "evacuate", "live", "qemu", "seeded")
+NAMES = ("copy", "evacuate", "fleet", "live", "qemu", "seeded")
 
 
 def main(arguments: list[str] | None = None) -> int:

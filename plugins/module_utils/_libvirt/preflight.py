@@ -21,15 +21,12 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection im
     libvirt_code,
     translated,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.cpus import compare_cpu
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.hosts import read_host
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import Peer, probe, probe_all
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.states import state_name
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.volumes import TRANSIENT_PREFIX, RemoteImages
 from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import (
-    CPU_IDENTICAL,
-    CPU_INCOMPATIBLE,
-    CPU_SUPERSET,
-    CPU_UNKNOWN,
     CheckFacts,
     CpuComparison,
     DestinationImage,
@@ -54,8 +51,6 @@ _CONTROL_PORTS = {"ssh": 22, "libssh": 22, "libssh2": 22, "tls": 16514, "tcp": 1
 #: Ports of the migration range that are tried: memory takes one, disks the next.
 _STREAM_PORTS = 2
 _NO_DOMAIN = 42
-_CPU_INCOMPATIBLE = 91
-_COMPARISONS = {0: CPU_INCOMPATIBLE, 1: CPU_IDENTICAL, 2: CPU_SUPERSET}
 #: What only a host's own files tell, so that a connection to it from elsewhere leaves the default.
 _OWN_FACTS = (
     "bridges",
@@ -256,17 +251,7 @@ def _compare_cpu(destination: Connection, domain: Domain) -> CpuComparison:
     """libvirt's own comparison. Without a model there is nothing to compare: the hypervisor's default, or the host's."""
     if not domain.cpu.xml or not domain.cpu.model:
         return CpuComparison()
-    lib = library()
-    flags = lib.VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE
-    try:
-        # The emulator and the machine are the destination's own choice: the source's may not be there.
-        result = destination.handle.compareHypervisorCPU(
-            None, domain.arch, None, domain.virt_type, domain.cpu.xml, flags
-        )
-    except lib.libvirtError as exc:
-        incompatible = libvirt_code(exc) == _CPU_INCOMPATIBLE
-        return CpuComparison(CPU_INCOMPATIBLE if incompatible else CPU_UNKNOWN, str(exc).strip())
-    return CpuComparison(_COMPARISONS.get(result, CPU_UNKNOWN))
+    return compare_cpu(destination, domain.arch, domain.virt_type, domain.cpu.xml)
 
 
 def _probes(here: Host, there: Host, uri: str, request: Request) -> tuple[Probe, ...]:

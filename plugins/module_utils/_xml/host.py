@@ -105,3 +105,8 @@ def _host_model(root: Element) -> str:
         if child.tag in ("model", "vendor", "feature"):
             cpu.append(copy.deepcopy(child))
     return render(cpu)
+
+
+def model_of(cpu: str) -> str:
+    """The model in a <cpu> element; empty where it names none."""
+    return parse(cpu, "description of a CPU").findtext("model", "").strip()

@@ -22,6 +22,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_run
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.modules import domain_migration, qemu_migration
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._checks import fleet_sample
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_domains import DOCUMENT, FakeDomains
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_pools import FakePools, FakeVolumes
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.bare_fake import FakeFar, plan, running
@@ -93,6 +94,9 @@ class NoFiles:
 
     def write(self, path: str, text: str) -> None:
         """Would write."""
+
+    def now(self) -> float:
+        return 0.0
 
 
 class Disk:
@@ -200,6 +204,11 @@ CASES = {
         {"plan": to_data(samples.plan(samples.move("a"))), "results": {}, "directory": "/nowhere"},
         lambda folder: NoFiles(),
         ("read",),
+    ),
+    "fleet_readiness": Case(
+        {"facts": [to_data(fleet_sample.member("kvm1"))], "directory": "/nowhere"},
+        lambda folder: NoFiles(),
+        ("read", "now"),
     ),
     "nfs_export": Case(
         {"path": "/srv/a", "clients": [{"client": "10.0.0.0/24"}]},
