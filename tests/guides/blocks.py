@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The blocks of code in the guides, and what their comments say.
 
-.. test: lab                    meant to be run in order in the lab, as the page's reader would; as yet only looked at
+.. test: lab                    run in order in the lab, as the page's reader would
 .. test: lab on kvm1            the same, as root on that host
-.. test: lab file inventory.yml a file of the reader, for the commands behind it
+.. test: lab file inventory.yml written into the reader's folder under that name
 .. test: lab prints             what the command before printed; "..." stands for anything, a number for any number
 .. test: nfs                    run by the tests on real NFS (tests/integration/nfs)
 .. test: static                 only looked at: playbooks, modules, options and variables exist
+.. test: static file my.yml     the same, for a file that commands name
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re
 import textwrap
 
 PAGES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "docsite" / "rst"
-HOW = re.compile(r"lab(?: prints| on [a-z0-9.]+| file [\w.-]+)?|nfs|static")
+HOW = re.compile(r"lab(?: prints| on [a-z0-9.]+| file [\w.-]+)?|nfs|static(?: file [\w.-]+)?")
 _COMMENT = re.compile(r"\.\. test: *(.*)$")
 _DIRECTIVE = re.compile(
     r"\.\. (code-block|code|sourcecode|literalinclude|parsed-literal|highlight|include|raw)::\s*(\S*)\s*$"

@@ -106,7 +106,11 @@ def variables(*roles: str) -> set[str]:
 
 @functools.cache
 def all_variables() -> set[str]:
-    return variables(*(path.name for path in (COLLECTION / "roles").iterdir() if path.is_dir()))
+    """Those of all roles, and those that playbooks read from their files."""
+    found = variables(*(path.name for path in (COLLECTION / "roles").iterdir() if path.is_dir()))
+    for path in (COLLECTION / "playbooks" / "vars").glob("*.yml"):
+        found |= set(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return found
 
 
 def _exists(name: str) -> bool:

@@ -45,7 +45,7 @@ class Bench:
 
 def _mypy(bench: Bench) -> str:
     packages = ["ansible_collections.virtops.kvm.plugins"]
-    packages += [f"tests.{name}" for name in ("lab", "tools") if (bench.collection / "tests" / name).is_dir()]
+    packages += [f"tests.{name}" for name in ("guides", "lab", "tools") if (bench.collection / "tests" / name).is_dir()]
     config = f"--config-file={bench.collection / 'pyproject.toml'}"
     words = [word for package in packages for word in ("--package", package)]
     return bench.tool("mypy", config, *words, cwd=bench.root, MYPYPATH=f"{bench.root}:{bench.collection}")

@@ -13,6 +13,7 @@ import yaml
 
 from tests.guides import blocks, nfs, static
 from tests.guides.blocks import Block, read
+from tests.guides.walk import pattern
 
 PAGES = blocks.pages()
 DOCS = blocks.PAGES.parent
@@ -21,7 +22,7 @@ DOCS = blocks.PAGES.parent
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_of_a_page_is_run_by_a_test(page: pathlib.Path) -> None:
     found = read(page)
-    files = [block.word for block in found if block.how.startswith("lab file")]
+    files = [block.word for block in found if " file " in block.how]
     assert [fault for block in found for fault in static.faults(block, files)] == []
     unknown = [line for block in found if block.how == "nfs" for line in block.commands if not nfs.is_run(line)]
     assert unknown == []
@@ -96,3 +97,14 @@ def test_only_what_the_tests_on_nfs_run_counts_as_run() -> None:
     assert nfs.is_run(run)
     assert not nfs.is_run(f"{run} -e shared_storage_timeout=1")
     assert not nfs.is_run("ansible-playbook -i x virtops.kvm.evacuate")
+
+
+def test_output_is_compared_by_its_words() -> None:
+    line = pattern("1  mail  kvm1 -> kvm3  live_block  520 KiB  ...  it is running")
+    assert re.search(line, "x 12 mail kvm1 -> kvm3   live_block 1.5 KiB 192 MiB 5 s  it is running")
+    for other in (
+        "1  mail  kvm1 -> kvm3  offline  520 KiB  5 s  it is running",
+        "1 mail kvm1 -> kvm2 live_block 520 KiB 5 s  it is running",
+    ):
+        assert not re.search(line, other)
+    assert not re.search(pattern("kvm1 ... changed=0"), "kvm1 : ok=3 changed=1")

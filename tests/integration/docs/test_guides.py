@@ -1,0 +1,37 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every guide is followed from its begin to its end, command by command, by somebody who installed the collection from the checkout."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from tests.guides.walk import WALKED, Reader
+from tests.integration.conftest import lab_name
+from tests.lab import Lab, LabError
+
+if t.TYPE_CHECKING:
+    import pathlib
+
+(FIRST,) = WALKED
+
+
+@pytest.fixture
+def own_lab() -> t.Iterator[str]:
+    """The name of the lab that the first guide makes, and takes down in its end; taken down here where it did not come so far."""
+    name = lab_name("doc")
+    yield name
+    try:
+        Lab.attach(name).down()
+    except LabError:
+        return
+
+
+def test_the_first_evacuation(own_lab: str, tmp_path: pathlib.Path) -> None:
+    reader = Reader(tmp_path, own_lab)
+    reader.follow(FIRST)
+    with pytest.raises(LabError):
+        Lab.attach(own_lab)
