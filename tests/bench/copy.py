@@ -158,7 +158,7 @@ def digest_candidate(name: str, near: Host, words: list[str]) -> Candidate:
 
 def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
     """Samples, figures and conditions of one interleaved run in a lab of two hosts."""
-    lab = Lab.up(name="bench", hosts=2)
+    lab = Lab.up(name="bcopy", hosts=2)
     try:
         near, far = lab.hosts
         stage_module(near)

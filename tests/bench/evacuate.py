@@ -98,7 +98,7 @@ def candidate(lab: Lab, name: str) -> Candidate:
 
 def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
     """Samples, figures and conditions of one interleaved run in a lab of two hosts."""
-    lab = Lab.up(name="bench", hosts=2, disk_mib=GUESTS * (FILLED_MIB + 128) * 2)
+    lab = Lab.up(name="bevac", hosts=2, disk_mib=GUESTS * (FILLED_MIB + 128) * 2)
     try:
         samples = interleave([candidate(lab, name) for name in CANDIDATES], rounds)
     finally:

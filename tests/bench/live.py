@@ -72,7 +72,7 @@ def create(lab: Lab) -> dict[str, Guest]:
 
 def measure(rounds: int) -> tuple[Samples, list[Figure], dict[str, t.Any]]:
     """Samples, figures and conditions of one interleaved run in a lab of two hosts."""
-    lab = Lab.up(name="bench", hosts=2)
+    lab = Lab.up(name="blive", hosts=2)
     try:
         for host in lab.hosts:
             stage_module(host)

@@ -98,7 +98,7 @@ def candidate(lab: Lab, name: str, guest: BareGuest) -> Candidate:
 
 def measure_suite(suite: str, names: t.Sequence[str], rounds: int) -> Samples:
     """The samples of some candidates in a lab of two hosts of one Debian."""
-    lab = Lab.up(name="bench", hosts=2, suite=suite)
+    lab = Lab.up(name="bqemu", hosts=2, suite=suite)
     try:
         guest = lab.create_bare_guest(lab.hosts[0].name, **SHAPE)
         touch_memory(guest)
