@@ -17,6 +17,8 @@ import struct
 import time
 import typing as t
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import TimeoutExpired
 from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import Mount, mount_of, read_mounts
 from ansible_collections.virtops.kvm.plugins.module_utils._core.statefile import read_json, remove, write_json
 from ansible_collections.virtops.kvm.plugins.module_utils._nfs.asuser import ROOT, Answer, Silent, User, run_as, silent
@@ -90,12 +92,24 @@ class Storage:
         return self._as(self.user, act)
 
     def end(self) -> None:
-        """Let go of the lock and remove what this host made. The last host removes the folder."""
+        """Let go of the lock and remove what this host made. The last host removes the folder.
+
+        NFS keeps a file that is removed while it is open, under another name: so who holds it has to be gone first.
+        """
         holder = read_json(self._state)
         if holder is not None:
             if _started(holder["pid"]) == holder["started"]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(holder["pid"], signal.SIGTERM)
+                with contextlib.suppress(TimeoutExpired):
+                    wait_until(
+                        Clock(),
+                        lambda: _started(holder["pid"]),
+                        lambda started: started != holder["started"],
+                        what="the holder of the lock to end",
+                        timeout=self._seconds,
+                        interval=0.02,
+                    )
             remove(self._state)
         self._as(self.user, self._clear)
 
@@ -210,9 +224,10 @@ def _mount_data(mount: Mount) -> dict[str, t.Any]:
 
 
 def _started(pid: int) -> str:
-    """When the process began, in the kernel's words: an id may be given to another process."""
+    """When the process began, in the kernel's words: an id may be given to another process. Empty where it has ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
-            return stream.read().rpartition(")")[2].split()[19]
+            fields = stream.read().rpartition(")")[2].split()
+            return "" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return ""

@@ -59,7 +59,19 @@ class Guest:
         return self.ask("status", 1.0) is not None
 
     def wait_beating(self, timeout: float = 300) -> None:
-        wait_for(f"guest {self.name} to beat", self.beats, timeout)
+        try:
+            wait_for(f"guest {self.name} to beat", self.beats, timeout)
+        except LabError as error:
+            raise LabError(f"{error}: {self._last_words()}") from None
+
+    def _last_words(self) -> str:
+        """What tells why a guest is silent: where it is, and the end of its console there."""
+        words = []
+        for name, state in self.where().items():
+            log = f"/var/log/libvirt/qemu/{self.name}-console.log"
+            console = self.lab.host(name).run(["tail", "-n", "12", "--", log], check=False).stdout
+            words.append(f"{state} on {name}, its console: {console.strip() or 'empty'}")
+        return "; ".join(words) or "it is on no host"
 
     def set_dirty_rate(self, pages: int) -> None:
         self._command(f"dirty {pages}")

@@ -54,6 +54,7 @@ class Command:
     def __init__(self, link: socket.socket) -> None:
         self.link, self.sending = link, threading.Lock()
         self.file = link.makefile("rb")
+        self.feeding: threading.Thread | None = None
 
     def send(self, kind: bytes, data: bytes) -> None:
         with self.sending, contextlib.suppress(OSError):  # nobody listens any more: the one who reads ends the process
@@ -95,7 +96,8 @@ class Command:
             self.send(b"r", f"{argv[0]}: {error.strerror}\n".encode())
             self.send(b"x", struct.pack("!i", 127))
             return
-        threading.Thread(target=self.feed, args=[process], daemon=True).start()
+        self.feeding = threading.Thread(target=self.feed, args=[process], daemon=True)
+        self.feeding.start()
         relays = [
             threading.Thread(target=self.relay, args=[process.stdout, b"o"], daemon=True),
             threading.Thread(target=self.relay, args=[process.stderr, b"r"], daemon=True),
@@ -113,6 +115,12 @@ class Command:
         except (OSError, ValueError):
             pass
         finally:
+            # A link that is closed with something unread in it is reset, and what was sent last is lost on the other side: so the
+            # other side closes first.
+            with contextlib.suppress(OSError):
+                self.link.shutdown(socket.SHUT_WR)
+            if self.feeding is not None:
+                self.feeding.join(60)
             with contextlib.suppress(OSError):
                 self.link.shutdown(socket.SHUT_RDWR)
             self.link.close()
