@@ -9,6 +9,11 @@ import dataclasses
 import typing as t
 
 
+def is_a(value: t.Any, kind: type) -> bool:
+    """Whether JSON's ``value`` is of ``kind``; truth is no number there, as it is in Python."""
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
 @dataclasses.dataclass(frozen=True)
 class Field:
     """One field: its type, its default, the values or the kind of object that it takes, whether null is one, whether it must be sent."""
@@ -24,7 +29,7 @@ class Field:
         """What is wrong with a value; empty when nothing is."""
         if value is None:
             return "" if self.null else "may not be null"
-        if type(value) is not self.type:
+        if not is_a(value, self.type):
             return f"is {value!r}, and must be {self.type.__name__}"
         if self.choices and value not in self.choices:
             return f"{value!r} is not one of {self.choices}"
@@ -201,7 +206,7 @@ def _question_fault(question: dict[str, t.Any]) -> str:
     if strange:
         return f"{sorted(strange)} is no part of a question"
     for name, kind in (("type", str), ("question_name", str), ("variable", str), ("required", bool)):
-        if type(question.get(name)) is not kind:
+        if not is_a(question.get(name), kind):
             return f"its {name} must be {kind.__name__}"
     answers = _ANSWERS.get(question["type"])
     if answers is None:
@@ -209,7 +214,7 @@ def _question_fault(question: dict[str, t.Any]) -> str:
     default = question.get("default", "")
     if default != "" and (not isinstance(default, answers) or isinstance(default, bool)):
         return "its default is of another type"
-    if any(question.get(limit) is not None and type(question[limit]) is not int for limit in ("min", "max")):
+    if any(question.get(limit) is not None and not is_a(question[limit], int) for limit in ("min", "max")):
         return "its limits must be int"
     if question["type"] in ("multiplechoice", "multiselect"):
         choices = question.get("choices")
