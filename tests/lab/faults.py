@@ -128,13 +128,23 @@ class Faults:
     def fill(self, host: str, leave_mib: int = 1) -> None:
         """Leave only so much free in a host's image pool; takes no space on this machine's own disk."""
         place = self.lab.host(host)
-        for last in (False, False, False, False, True):
-            self.unfill(host)
-            free = int(place.run(["df", "--output=avail", "-B1", IMAGES]).stdout.split()[-1])
-            size = free - (leave_mib << 20)
-            # A copy that runs may have taken some of it in between.
-            if size <= 0 or not place.run(["fallocate", "-l", str(size), f"{IMAGES}/{FILLER}"], check=last).returncode:
+        self.unfill(host)
+        filler, filled = f"{IMAGES}/{FILLER}", 0
+        # A copy that runs takes some of it between a look and the deed: then less is tried, and the rest after it.
+        for margin in (0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 1, 2, 4, 8, 0, 0, 1, 2, 4, 0, 0):
+            free = int(place.run(["df", "--output=avail", "-B1", IMAGES]).stdout.split()[-1]) - (leave_mib << 20)
+            if free <= 0:
                 return
+            size = free - (margin << 20)
+            more = ["fallocate", "-o", str(filled), "-l", str(size), filler]
+            if size > 0 and not place.run(more, check=False).returncode and margin == 0:
+                return
+            # One that fails may have taken a part.
+            blocks = place.run(["stat", "-c", "%b", filler], check=False).stdout
+            filled = int(blocks or 0) * 512
+        raise LabError(
+            f"the image pool of {host} does not become full: there are {free} bytes more than there should be"
+        )
 
     def unfill(self, host: str) -> None:
         place = self.lab.host(host)
