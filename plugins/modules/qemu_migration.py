@@ -151,7 +151,8 @@ options:
   accept:
     description:
       - Codes of findings that shall not stop the move, out of V(IMAGE_EXISTS) (an image that is in the way on the destination, and that no
-        process has open, is deleted) and V(DISK_SPACE_SHORT).
+        process has open, is deleted) and V(DISK_SPACE_SHORT). What is in the way because both hosts share the storage is the disk itself,
+        and is never deleted (V(IMAGE_SHARED)).
     type: list
     elements: str
     default: []

@@ -59,6 +59,8 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
     findings += _destination(context, derived, copied, media_disks, user, seen.machine)
     if context.options.method == "live_shared" and probe:
         findings += _shared(context, disks)
+    if copied and probe:
+        findings += _in_place(context, copied)
     if context.options.base == "shared":
         findings += prove_bases(context, _bases(context, blocks))
     unit = _unit(context, pid, findings)
@@ -321,6 +323,22 @@ def _shared(context: BareContext, disks: t.Sequence[MovedDisk]) -> list[Finding]
                 )
             )
     return found
+
+
+def _in_place(context: BareContext, disks: t.Sequence[MovedDisk]) -> list[Finding]:
+    """Disks whose copy would be made in the place of the original, for both hosts see one and the same folder there."""
+    files = [disk for disk in disks if not disk.path.startswith("/dev/")]
+    there = context.far.facts(images=[disk.path for disk in files])["existing"] if files else []
+    return [
+        hard_blocker(
+            "IMAGE_SHARED", f"disk {disk.key}",
+            f"The disk {disk.key} of the guest '{context.name}' lies on storage that both hosts share ({disk.source}), so its copy would "
+            "take its own place.",
+            "Use live_shared, or map the disk to another place.", path=disk.path,
+        )
+        for disk in files
+        if disk.path in there and posixpath.basename(disk.path) == posixpath.basename(disk.source) and not _shared(context, [disk])
+    ]  # fmt: skip
 
 
 def _unit(context: BareContext, pid: int, findings: list[Finding]) -> str:
