@@ -48,17 +48,6 @@ def migrate(lab: Lab, reports: pathlib.Path, destination: str, **values: t.Any) 
     return run_playbook(lab.inventory, playbook, extra_vars=given, prefix=inside, timeout=PATIENCE)
 
 
-def evacuate(lab: Lab, reports: pathlib.Path, source: str) -> Run:
-    """Run evacuate.yml for one host. The hosts are too small to keep what others keep for themselves."""
-    given = {
-        "evacuate_source": source,
-        "evacuate_destinations": "kvm",
-        "evacuate_report_dir": str(reports),
-        "evacuate_memory_reserve": "64 MiB",
-    }
-    return run_playbook(lab.inventory, ROOT / "playbooks/evacuate.yml", extra_vars=given, timeout=PATIENCE)
-
-
 def outcomes(reports: pathlib.Path) -> dict[str, dict[str, t.Any]]:
     """What became of each domain, out of the one report there."""
     (path,) = reports.glob("*/report.json")

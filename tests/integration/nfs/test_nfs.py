@@ -18,7 +18,6 @@ from tests.integration.nfs.fleet import (
     SHARED,
     changes,
     configure,
-    evacuate,
     inventory_of,
     migrate,
     outcomes,
@@ -108,42 +107,6 @@ def test_a_guest_with_a_medium_goes_and_comes_back_and_the_pause_is_told(
     verdict = shared.verify(web, here, seen["acknowledged"])
     assert verdict.clean, verdict
     assert verdict.acknowledged > 0
-
-
-def test_an_evacuation_takes_the_right_method_for_each(
-    shared: Lab, guests: dict[str, Guest], tmp_path: pathlib.Path
-) -> None:
-    here, there = (host.name for host in shared.hosts)
-    guests["local"].start()
-    with shared.watch([guests["web"], guests["local"]]) as watcher:
-        run = evacuate(shared, tmp_path, here)
-        assert run.status == 0, run.output
-        assert {name: guest.where() for name, guest in guests.items()} == {
-            "web": {there: "running"},
-            "local": {there: "running"},
-            "archive": {there: "shut off"},
-            "cellar": {there: "shut off"},
-        }
-        told = outcomes(tmp_path)
-        assert {name: told[name]["method"] for name in guests} == {
-            "web": "live_shared",
-            "local": "live_block",
-            "archive": "offline",
-            "cellar": "offline",
-        }
-        assert {name: told[name]["disk_bytes"] > 0 for name in guests} == {
-            "web": False,
-            "local": True,
-            "archive": False,
-            "cellar": True,
-        }
-        for name in ("web", "local"):
-            guests[name].wait_beating()
-        seen = watcher.fresh()["guests"]
-    for name in ("web", "local"):
-        assert not seen[name]["two_copies"], seen[name]["evidence"]
-        verdict = shared.verify(guests[name], there, seen[name]["acknowledged"])
-        assert verdict.clean, verdict
 
 
 def test_an_export_that_a_guest_uses_is_not_removed(shared: Lab, guests: dict[str, Guest]) -> None:
@@ -256,42 +219,3 @@ def test_a_server_that_goes_down_while_a_guest_moves_costs_time_alone(shared: La
     assert not seen["two_copies"], seen["evidence"]
     verdict = shared.verify(web, apart, seen["acknowledged"])
     assert verdict.clean, verdict
-
-
-def test_another_server_at_the_same_path_is_caught(
-    shared: Lab, web: Guest, apart: Host, tmp_path: pathlib.Path
-) -> None:
-    """The host exports a folder of its own, to itself."""
-    script(
-        apart,
-        """set -e
-        apt-get -q -y install nfs-kernel-server >/dev/null
-        systemctl start nfs-server
-        mkdir -p "$2" && chown 64055:64055 "$2"
-        exportfs -o rw,sync,no_subtree_check,all_squash,anonuid=64055,anongid=64055 "$1:$2"
-        """,
-        apart.address,
-        EXPORT,
-    )
-    run = configure(shared, "-i", inventory_of(tmp_path, apart, shared_storage_server=apart.address))
-    assert run.status != 0
-    for host, other in (shared.hosts, shared.hosts[::-1]):
-        (failed,) = (one for one in run.results("storage_contract_info", host.name) if one["failed"])
-        assert failed["error_code"] == "NOT_SHARED", failed["msg"]
-        sources = {one.name: (apart if one == apart else shared.servers[0]).address for one in (host, other)}
-        assert f"{host.name} has {sources[host.name]}:{EXPORT} (nfs4) there" in failed["msg"]
-        assert f"{other.name} has {sources[other.name]}:{EXPORT} (nfs4)" in failed["msg"]
-    assert script(apart, 'find "$1" -mindepth 1', EXPORT) == ""
-
-    place, pid = web.host().name, web.qemu_pid(web.host())
-    told = move(shared, web, place, apart.name, method="live_shared")
-    assert told["error_code"] == "PREFLIGHT_FAILED", told["msg"]
-    assert f"disk vda ({web.disks[0]}) would not be copied, and the destination has other storage" in told["msg"]
-    assert "1 more: MEDIA_MISSING" in told["msg"]
-    # Who waves that aside is still refused by the proof.
-    accepted = {"accept": ["STORAGE_NOT_SHARED", "MEDIA_MISSING"]}
-    refused = move(shared, web, place, apart.name, method="live_shared", **accepted)
-    assert refused["error_code"] == "STORAGE_NOT_SHARED", refused["msg"]
-    assert f"a file that {apart.name} made in {SHARED} is not seen" in refused["msg"]
-    still_here(web, place, pid)
-    assert script(apart, 'find "$1" -mindepth 1', EXPORT) == ""
