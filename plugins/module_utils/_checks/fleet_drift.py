@@ -15,7 +15,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.readiness impor
 
 #: What is rightly each host's own.
 _OWN = ("host_uuid", "listen_addr", "migration_address", "migration_host")
-_CONFIGURE = "Run playbooks/configure_hosts.yml for all hosts, which gives them the same settings."
+_CONFIGURE = "Give all hosts the same settings."
 _UPGRADE = "Upgrade the older hosts: a guest can go to an equal or newer version, and not always back."
 _NONE = "-"
 
@@ -67,7 +67,7 @@ def _hardware(members: t.Sequence[Member]) -> t.Iterator[Drift]:
         yield from _compare(
             "machines", subject, members, [_aliases(one.host).get(alias, _NONE) for one in members], _UPGRADE
         )
-    pages = "Reserve the same huge pages on all hosts (libvirt_host_hugepages)."
+    pages = "Reserve the same huge pages on all hosts (vm.nr_hugepages)."
     yield from _compare(
         "memory", "huge page sizes", members, [", ".join(sorted(one.host.hugepages)) or _NONE for one in members], pages
     )

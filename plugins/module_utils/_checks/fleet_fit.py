@@ -166,7 +166,7 @@ def _findings(pair: Pair, group: Group, destination: Member) -> t.Iterator[Findi
             "HUGEPAGES_SHORT",
             pair.destination_name,
             f"{pair.move}: the destination has no huge pages of {size} KiB.",
-            "Reserve huge pages there (libvirt_host_hugepages, or vm.nr_hugepages).",
+            "Reserve huge pages there (vm.nr_hugepages).",
         )
 
 

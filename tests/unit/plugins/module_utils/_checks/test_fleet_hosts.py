@@ -33,7 +33,7 @@ def test_two_hosts_of_one_uuid() -> None:
     (finding,) = ready.findings
     assert (finding.code, finding.object, finding.severity) == ("HOST_UUID_DUPLICATE", "kvm1, kvm2", "blocker")
     assert finding.evidence == {"uuid": "u", "hosts": ["kvm1", "kvm2"]}
-    assert "configure_hosts.yml" in finding.remedy
+    assert "host_uuid in libvirtd.conf" in finding.remedy
     assert (cell(ready, "kvm1", "kvm2").state, cell(ready, "kvm1", "kvm3").state) == ("none", "all")
 
 
