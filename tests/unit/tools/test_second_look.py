@@ -42,6 +42,11 @@ def test_what_speaks_of_data_or_copies_counts_at_once(tmp_path: pathlib.Path, gr
     assert doubtful(report(tmp_path, "waited 60 s", grave)) == []
 
 
+def test_what_a_guest_says_on_its_console_is_not_the_tests_word(tmp_path: pathlib.Path) -> None:
+    said = "waited 300 s in vain for guest web to beat: running on kvm1, its console: file system clean, 3 lost ticks"
+    assert doubtful(report(tmp_path, said)) == ["tests/c.py::t0[a.b]"]
+
+
 def test_many_failures_count_at_once(tmp_path: pathlib.Path) -> None:
     assert doubtful(report(tmp_path, *["waited"] * (MOST + 1))) == []
 
