@@ -18,6 +18,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import bl
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding, blockers
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import (
     ANYWHERE,
+    KIND,
     THERE,
     Fit,
     Pair,
@@ -34,19 +35,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import
 _ANY = "*"
 #: What is asked of the two hosts as such is judged by Ways.
 _FITS: tuple[Fit, ...] = (*ANYWHERE, *(fit for fit in THERE if fit not in (fit_identity, fit_cpu)))
-_KIND = (
-    "arch",
-    "virt_types",
-    "machines",
-    "firmwares",
-    "cpu_model",
-    "cpu_vendor",
-    "cpu_models",
-    "networks",
-    "bridges",
-    "qemu_version",
-    "libvirt_version",
-)
 
 
 class Obstruction(t.NamedTuple):
@@ -91,7 +79,7 @@ def _kind(member: Member) -> str:
     pools = sorted((pool.path or "", _storage(pool.filesystem)) for pool in host.pools if pool.active)
     # Sizes of memory count by what classes fit at all.
     room = memory_room(host)
-    facts = [getattr(host, name) for name in _KIND]
+    facts = [getattr(host, name) for name in KIND]
     return repr([facts, pools, room, sorted(member.cpus.items()), sorted(host.hugepages)])
 
 

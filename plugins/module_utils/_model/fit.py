@@ -330,3 +330,17 @@ def fit_records(pair: Pair) -> t.Iterator[Finding]:
 #: What ties a domain down wherever it would go, and what depends on the host it would go to.
 ANYWHERE: tuple[Fit, ...] = (fit_devices, fit_records)
 THERE: tuple[Fit, ...] = (fit_identity, fit_architecture, fit_firmware, fit_cpu, fit_networks, fit_versions)
+#: The facts of a host that all of THERE but fit_identity ask for: hosts that are equal in them get the same answers.
+KIND = (
+    "arch",
+    "virt_types",
+    "machines",
+    "firmwares",
+    "cpu_model",
+    "cpu_vendor",
+    "cpu_models",
+    "networks",
+    "bridges",
+    "qemu_version",
+    "libvirt_version",
+)

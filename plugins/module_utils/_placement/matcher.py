@@ -13,7 +13,14 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import ANYWHERE, THERE, Fit, Pair, fit_identity
+from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import (
+    ANYWHERE,
+    KIND,
+    THERE,
+    Fit,
+    Pair,
+    fit_identity,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import (
     OFFLINE,
@@ -54,21 +61,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._placement.problem imp
     shortage,
 )
 
-#: Predicates whose answer is the same for hosts that are equal in all of _KIND.
+#: Predicates whose answer is the same for hosts that are equal in all of KIND.
 _BY_KIND: tuple[Fit, ...] = tuple(fit for fit in THERE if fit is not fit_identity)
-_KIND = (
-    "arch",
-    "virt_types",
-    "machines",
-    "firmwares",
-    "cpu_model",
-    "cpu_vendor",
-    "cpu_models",
-    "networks",
-    "bridges",
-    "qemu_version",
-    "libvirt_version",
-)
 Sentences = tuple[list[str], list[str]]
 #: Where the image of a disk lies on the destination: from its target and its path on the source.
 Place = t.Callable[[str, str], str]
@@ -190,7 +184,7 @@ class Matcher:
     def _alike(self, item: Item, bin_: Bin, pair: Pair, method: str) -> Sentences:
         """What hosts with the same hardware, software and networks have in common: worked out once for all of them."""
         if bin_.name not in self._kinds:
-            self._kinds[bin_.name] = repr([getattr(bin_.facts.host, name) for name in _KIND])
+            self._kinds[bin_.name] = repr([getattr(bin_.facts.host, name) for name in KIND])
         key = (item.key, self._kinds[bin_.name], method if method in STOPPED_METHODS else "")
         if key not in self._by_kind:
             self._by_kind[key] = self._judge(pair, _BY_KIND, method)
