@@ -30,6 +30,7 @@ description:
 extends_documentation_fragment:
   - virtops.kvm._attributes
   - virtops.kvm._actiongroup_kvm
+  - virtops.kvm._moving
 attributes:
   check_mode:
     support: full
@@ -121,10 +122,6 @@ options:
     type: list
     elements: str
     default: []
-  bandwidth:
-    description: Limit in MiB/s, for the memory and for each disk; V(0) for no limit.
-    type: int
-    default: 0
   max_downtime:
     description: The longest pause of the guest that is permitted, in milliseconds.
     type: int
@@ -154,19 +151,11 @@ options:
     type: str
     choices: [abort, postcopy, suspend]
     default: abort
-  auto_converge:
-    description: Slow the guest down when it writes memory faster than it can be sent.
-    type: bool
-    default: false
   postcopy:
     description:
       - Permit post-copy, used by O(timeout_action=postcopy). When the network breaks during post-copy the guest stops.
     type: bool
     default: false
-  parallel_connections:
-    description: Number of connections for memory (multifd); V(0) for the usual single stream.
-    type: int
-    default: 0
   compression:
     description: Compress memory on its way. V(zlib) and V(zstd) need O(parallel_connections).
     type: str
@@ -209,22 +198,6 @@ options:
     description:
       - The RV(virtops.kvm.host_info#module:host) value of the destination. It adds what only the destination itself can tell.
     type: dict
-  on_controller_loss:
-    description:
-      - What becomes of the move when its controller is gone, because it was killed (as AWX does with a job that is cancelled) or lost its
-        link to the source. V(finish) lets the move end by itself, and another run picks up what came of it.
-      - V(abort) ends it as Ctrl-C does, when nothing was heard of the controller for 60 seconds. What is past the switch ends by itself.
-      - With C(async), and where the module is not started by its action plugin, V(abort) ends the move after these 60 seconds.
-    type: str
-    choices: [finish, abort]
-    default: finish
-  progress_id:
-    description: Name of the file that tells the progress on the source; letters, digits, V(-) and V(_). Chosen by itself when not given.
-    type: str
-  progress_interval:
-    description: Seconds between two lines of progress; V(0) for none.
-    type: float
-    default: 5
   service:
     description:
       - A service of the guest that the controller asks again and again from before the move until after it. RV(service) then tells for
@@ -489,6 +462,7 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import moving_spec
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import MoveGateway, host_of
@@ -510,11 +484,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     Options,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.survey import Surveyor, facts_of
-from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import (
-    ON_CONTROLLER_LOSS,
-    Workspace,
-    check_progress_id,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 
 Params = dict[str, t.Any]
@@ -536,6 +506,7 @@ def service_spec() -> dict[str, t.Any]:
 def argument_spec() -> dict[str, t.Any]:
     """The module's options."""
     return {
+        **moving_spec(),
         "name": {"type": "str", "required": True},
         "destination": {"type": "str", "required": True},
         "destination_label": {"type": "str"},
@@ -544,16 +515,13 @@ def argument_spec() -> dict[str, t.Any]:
         "method": {"type": "str", "choices": list(METHODS), "default": "auto"},
         "mapping": {"type": "dict", "default": {}},
         "disks": {"type": "list", "elements": "str", "default": []},
-        "bandwidth": {"type": "int", "default": 0},
         "max_downtime": {"type": "int", "default": 300},
         "downtime_start": {"type": "int", "default": 0},
         "downtime_steps": {"type": "int", "default": 5},
         "downtime_delay": {"type": "float", "default": 0},
         "timeout": {"type": "float", "default": 0},
         "timeout_action": {"type": "str", "choices": list(ACTIONS), "default": "abort"},
-        "auto_converge": {"type": "bool", "default": False},
         "postcopy": {"type": "bool", "default": False},
-        "parallel_connections": {"type": "int", "default": 0},
         "compression": {"type": "str", "choices": list(COMPRESSIONS), "default": "none"},
         "tls": {"type": "bool", "default": False},
         "source_disks": {"type": "str", "choices": list(POLICIES), "default": "keep"},
@@ -567,9 +535,6 @@ def argument_spec() -> dict[str, t.Any]:
         "shutdown_action": {"type": "str", "choices": list(SHUTDOWN_ACTIONS), "default": "fail"},
         "chain": {"type": "str", "choices": list(CHAINS), "default": "keep"},
         "transfer_host": {"type": "str"},
-        "on_controller_loss": {"type": "str", "choices": list(ON_CONTROLLER_LOSS), "default": "finish"},
-        "progress_id": {"type": "str"},
-        "progress_interval": {"type": "float", "default": 5},
         "service": {"type": "dict", "options": service_spec()},
     }
 

@@ -25,6 +25,7 @@ description:
 extends_documentation_fragment:
   - virtops.kvm._attributes
   - virtops.kvm._actiongroup_kvm
+  - virtops.kvm._moving
 attributes:
   check_mode:
     support: full
@@ -104,10 +105,6 @@ options:
     type: str
     choices: [refuse, copy, eject]
     default: refuse
-  bandwidth:
-    description: Limit in MiB/s, for the memory and for each disk; V(0) for no limit.
-    type: int
-    default: 0
   max_downtime:
     description: The longest pause of the guest that is aimed at, in milliseconds.
     type: int
@@ -124,18 +121,10 @@ options:
     type: str
     choices: [abort, postcopy]
     default: abort
-  auto_converge:
-    description: Slow the guest down when it writes memory faster than it can be sent.
-    type: bool
-    default: false
   postcopy:
     description: Permit post-copy. When the network breaks during post-copy the guest stops.
     type: bool
     default: false
-  parallel_connections:
-    description: Number of connections for memory (multifd); V(0) for the usual single stream.
-    type: int
-    default: 0
   legacy_block:
     description:
       - Let C(migrate -b) of QEMU before 9.1 copy the disks with the memory instead of mirrors, or C(migrate -i) with O(base=shared).
@@ -156,23 +145,6 @@ options:
     type: list
     elements: str
     default: []
-  on_controller_loss:
-    description:
-      - What becomes of the move when its controller is gone, because it was killed (as AWX does with a job that is cancelled) or lost its
-        link to the source. V(finish) lets the move end by itself, and another run picks up what came of it.
-      - V(abort) ends it as Ctrl-C does, when nothing was heard of the controller for 60 seconds. What is past the switch ends by itself.
-      - With C(async), and where the module is not started by its action plugin, V(abort) ends the move after these 60 seconds.
-    type: str
-    choices: [finish, abort]
-    default: finish
-  progress_id:
-    description:
-      - Under which name the progress is told on the source host, in C(/run/virtops-kvm/progress).
-    type: str
-  progress_interval:
-    description: Seconds between two lines about the progress; V(0) for none.
-    type: float
-    default: 5
 requirements:
   - QEMU 6.2 or newer on both hosts, and Python 3.9 on the destination
   - C(python3-libnbd) and C(qemu-nbd) for O(media=copy) and O(base=shared)
@@ -285,6 +257,7 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import moving_spec
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.sshtarget import SshTarget
@@ -303,11 +276,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import 
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import run as run_move
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_source import monitor_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop, signals
-from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import (
-    ON_CONTROLLER_LOSS,
-    Workspace,
-    check_progress_id,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 
 Params = dict[str, t.Any]
@@ -316,6 +285,7 @@ Params = dict[str, t.Any]
 def argument_spec() -> dict[str, t.Any]:
     """The module's options."""
     return {
+        **moving_spec(),
         "name": {"type": "str", "required": True},
         "monitor": {"type": "str"},
         "destination": {"type": "str", "required": True},
@@ -328,19 +298,13 @@ def argument_spec() -> dict[str, t.Any]:
         "destination_arguments": {"type": "list", "elements": "str", "default": []},
         "user": {"type": "str"},
         "media": {"type": "str", "choices": list(MEDIA), "default": "refuse"},
-        "bandwidth": {"type": "int", "default": 0},
         "max_downtime": {"type": "int", "default": 300},
         "timeout": {"type": "float", "default": 0},
         "timeout_action": {"type": "str", "choices": list(TIMEOUT_ACTIONS), "default": "abort"},
-        "auto_converge": {"type": "bool", "default": False},
         "postcopy": {"type": "bool", "default": False},
-        "parallel_connections": {"type": "int", "default": 0},
         "legacy_block": {"type": "bool", "default": False},
         "source_disks": {"type": "str", "choices": list(POLICIES), "default": "keep"},
         "accept": {"type": "list", "elements": "str", "default": []},
-        "on_controller_loss": {"type": "str", "choices": list(ON_CONTROLLER_LOSS), "default": "finish"},
-        "progress_id": {"type": "str"},
-        "progress_interval": {"type": "float", "default": 5},
     }
 
 

@@ -10,12 +10,25 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import LOCAL_URI
+from ansible_collections.virtops.kvm.plugins.module_utils._model.move import ON_CONTROLLER_LOSS
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import MOVE, SHUT_OFF
 
 
 def connection_spec() -> dict[str, t.Any]:
     """The options of the doc fragment _connection; must be kept in step with it."""
     return {"uri": {"type": "str", "default": LOCAL_URI}}
+
+
+def moving_spec() -> dict[str, t.Any]:
+    """The options of the doc fragment _moving; must be kept in step with it."""
+    return {
+        "bandwidth": {"type": "int", "default": 0},
+        "auto_converge": {"type": "bool", "default": False},
+        "parallel_connections": {"type": "int", "default": 0},
+        "on_controller_loss": {"type": "str", "choices": list(ON_CONTROLLER_LOSS), "default": "finish"},
+        "progress_id": {"type": "str"},
+        "progress_interval": {"type": "float", "default": 5},
+    }
 
 
 def stopping_spec() -> dict[str, t.Any]:

@@ -14,7 +14,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import A
 
 #: The stages of a move in their order (DESIGN, "One move").
 STAGES = ("claim", "prepare", "transfer", "switch", "verify", "release", "done")
-
+#: What a move may do when its controller is not heard of any more.
+ON_CONTROLLER_LOSS = ("finish", "abort")
 
 #: How it is found what changed in a disk that was copied while its guest ran.
 BY_BITMAP, BY_TIME, BY_HASHES = "bitmap", "time", "hashes"

@@ -20,8 +20,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Jou
 
 STATE_DIR = "/var/lib/virtops-kvm"
 RUN_DIR = "/run/virtops-kvm"
-#: What a move may do when its controller is not heard of any more.
-ON_CONTROLLER_LOSS = ("finish", "abort")
 #: For how many seconds nothing may be heard of a controller whose move ends with it.
 CONTROLLER_SILENCE = 60.0
 #: Where to read how long this host runs, on which the controller's half and the move agree whatever the clock does.
