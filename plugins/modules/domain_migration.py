@@ -466,6 +466,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import MoveGateway, host_of
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import facts_of
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.service import (
     DEFAULT_INTERVAL,
@@ -483,7 +484,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     SHUTDOWN_ACTIONS,
     Options,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._move.survey import Surveyor, facts_of
+from ansible_collections.virtops.kvm.plugins.module_utils._move.survey import Surveyor
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 

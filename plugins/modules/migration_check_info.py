@@ -166,9 +166,14 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import In
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import Connection
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.domains import read_domains
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import host_of
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import Request, control_probe, gather
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import (
+    Request,
+    check_named,
+    control_probe,
+    facts_of,
+    gather,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import CheckFacts
-from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import check_accept
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding, blockers, findings_data
@@ -176,7 +181,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import MOVE_METHODS, choose_method
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import Probe, reach_findings
-from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping, check_names
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 
 
 class Gateway:
@@ -225,7 +230,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Gateway) -> Result:
         )
     request = _request(params)
     domain = gateway.domain(params["uri"], params["name"])
-    _check_against(domain, request)
+    check_named(domain, request.disks, request.mapping)
     way = gateway.way(params["destination"])
     if way is not None and not way.open:
         return _cut_off(domain, request, way)
@@ -244,33 +249,8 @@ def _request(params: dict[str, t.Any]) -> Request:
         accept=check_accept(params["accept"]),
         tls=params["tls"],
         may_stop=params["may_stop"],
-        facts=_host(params["destination_facts"]),
+        facts=facts_of(params["destination_facts"]),
     )
-
-
-def _host(data: dict[str, t.Any] | None) -> Host | None:
-    if not data:
-        return None
-    try:
-        return from_data(Host, data)
-    except (AttributeError, TypeError, ValueError) as exc:
-        raise InputError("destination_facts", f"destination_facts is not what host_info returns ({exc}).") from exc
-
-
-def _check_against(domain: Domain, request: Request) -> None:
-    """Raises InputError where the options name what the domain does not have."""
-    targets = [disk.target for disk in domain.disks]
-    for target in request.disks:
-        if target not in targets:
-            raise InputError(
-                "disks",
-                f"The domain '{domain.name}' has no disk '{target}'; it has {', '.join(targets) or 'none'}.",
-                disk=target,
-            )
-    sources = {
-        kind: [nic.source for nic in domain.nics if nic.type == kind and nic.source] for kind in ("network", "bridge")
-    }
-    check_names(request.mapping, targets, sources["network"], sources["bridge"])
 
 
 def _cut_off(domain: Domain, request: Request, way: Probe) -> Result:

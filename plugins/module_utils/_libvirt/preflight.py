@@ -31,6 +31,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts impo
     CpuComparison,
     DestinationImage,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Cpu, Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Endpoint, Host, Pool
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS, SUSPENDED
@@ -44,7 +45,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import (
     probes_of,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.domain import parse_domain
-from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping, check_names
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.storage import parse_pool
 
 _CONTROL_PORTS = {"ssh": 22, "libssh": 22, "libssh2": 22, "tls": 16514, "tcp": 16509}
@@ -86,6 +87,32 @@ class Request:
     may_stop: bool = False
     facts: t.Optional[Host] = None
     ours: tuple[str, ...] = ()
+
+
+def facts_of(data: t.Mapping[str, t.Any] | None) -> Host | None:
+    """The destination as host_info read it, if given. Raises InputError for anything else."""
+    if not data:
+        return None
+    try:
+        return from_data(Host, data)
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise InputError("destination_facts", f"destination_facts is not what host_info returns ({exc}).") from exc
+
+
+def check_named(domain: Domain, disks: t.Sequence[str], mapping: Mapping) -> None:
+    """Raises InputError where the options name what the domain does not have."""
+    targets = [disk.target for disk in domain.disks]
+    for target in disks:
+        if target not in targets:
+            raise InputError(
+                "disks",
+                f"The domain '{domain.name}' has no disk '{target}'; it has {', '.join(targets) or 'none'}.",
+                disk=target,
+            )
+    sources = {
+        kind: [nic.source for nic in domain.nics if nic.type == kind and nic.source] for kind in ("network", "bridge")
+    }
+    check_names(mapping, targets, sources["network"], sources["bridge"])
 
 
 def stream_ports(endpoint: Endpoint) -> tuple[int, ...]:

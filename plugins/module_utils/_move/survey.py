@@ -8,31 +8,18 @@
 from __future__ import annotations
 
 import concurrent.futures
-import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._checks.preflight import check
-from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.domains import read_domains
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.hosts import read_host
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import DESTINATION, SOURCE, MoveGateway
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import Request, gather
-from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import Request, check_named, gather
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import Options
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
-from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping, check_names
-
-
-def facts_of(data: t.Mapping[str, t.Any] | None) -> Host | None:
-    """The destination as host_info read it, if given. Raises InputError for anything else."""
-    if not data:
-        return None
-    try:
-        return from_data(Host, data)
-    except (AttributeError, TypeError, ValueError) as exc:
-        raise InputError("destination_facts", f"destination_facts is not what host_info returns ({exc}).") from exc
+from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 
 
 class Surveyor:
@@ -56,7 +43,7 @@ class Surveyor:
         gateway, options = self._gateway, self._options
         source, destination = gateway.connection(SOURCE), gateway.connection(DESTINATION)
         domain = read_domains(source, [uuid])[0]
-        self._check_names(domain)
+        check_named(domain, options.disks, self._mapping)
         leftovers = self._leftovers(domain)
         request = Request(
             destination_name=gateway.destination_host,
@@ -81,21 +68,6 @@ class Surveyor:
             if disk.type == "file" and disk.source is not None
         ]
         return tuple(path for path in paths if self._gateway.leftover_image(path, domain.uuid))
-
-    def _check_names(self, domain: Domain) -> None:
-        targets = [disk.target for disk in domain.disks]
-        for target in self._options.disks:
-            if target not in targets:
-                raise InputError(
-                    "disks",
-                    f"The domain '{domain.name}' has no disk '{target}'; it has {', '.join(targets) or 'none'}.",
-                    disk=target,
-                )
-        sources = {
-            kind: [nic.source for nic in domain.nics if nic.type == kind and nic.source]
-            for kind in ("network", "bridge")
-        }
-        check_names(self._mapping, targets, sources["network"], sources["bridge"])
 
     def _ours(self, uuid: str) -> tuple[str, ...]:
         """Images on the destination that an interrupted move of this domain made: a real run removes them first."""
