@@ -10,7 +10,7 @@ import typing as t
 import pytest
 
 from tests.integration.ansible_runs import run_module
-from tests.integration.nfs.fleet import configure, make_guests, pool, tidy, uncordon, undo
+from tests.integration.nfs.fleet import EXPORT, POOL, configure, make_guests, pool, script, tidy, uncordon, undo
 
 if t.TYPE_CHECKING:
     from tests.integration.ansible_runs import Run
@@ -55,3 +55,26 @@ def apart(shared: Lab, web: Guest) -> t.Iterator[Host]:
     yield host
     mended = run_module(shared.inventory, host.name, "storage_pool", pool(shared))
     assert not mended["failed"], mended["msg"]
+
+
+#: Exports a folder to itself, as the storage server does to all.
+_SERVE = """
+set -e
+apt-get -q -y install nfs-kernel-server >/dev/null
+systemctl start nfs-server
+mkdir -p "$2"
+chown 64055:64055 "$2"
+exportfs -o rw,sync,no_subtree_check,all_squash,anonuid=64055,anongid=64055 "$1:$2"
+"""
+
+
+@pytest.fixture
+def rival(apart: Host) -> t.Iterator[Host]:
+    """The host where it does not run, which is a storage server itself, with an export of the same path."""
+    try:
+        script(apart, _SERVE, apart.address, EXPORT)
+        yield apart
+    finally:
+        # Nothing may be mounted from a server that goes.
+        apart.virsh("pool-destroy", POOL, check=False)
+        script(apart, 'exportfs -ua; systemctl disable -q --now nfs-server; rm -rf "$1"', EXPORT)

@@ -48,6 +48,30 @@ def migrate(lab: Lab, reports: pathlib.Path, destination: str, **values: t.Any) 
     return run_playbook(lab.inventory, playbook, extra_vars=given, prefix=inside, timeout=PATIENCE)
 
 
+def evacuate(lab: Lab, reports: pathlib.Path, source: str, *arguments: str) -> Run:
+    """Run evacuate.yml for one host. The hosts are too small to keep what others keep for themselves."""
+    given = {
+        "evacuate_source": source,
+        "evacuate_destinations": "kvm",
+        "evacuate_report_dir": str(reports),
+        "evacuate_memory_reserve": "64 MiB",
+    }
+    playbook = ROOT / "playbooks/evacuate.yml"
+    return run_playbook(lab.inventory, playbook, *arguments, extra_vars=given, timeout=PATIENCE)
+
+
+def content(guest: Guest, host: Host) -> str:
+    """A checksum of all that is on the guest's disk, as that host has it."""
+    ((path, form),) = guest.disk_sources(host)
+    with guest.still(host):
+        return script(
+            host,
+            'set -e; qemu-img convert -U -f "$2" -O raw "$1" /tmp/content; sha256sum < /tmp/content; rm /tmp/content',
+            path,
+            form,
+        )
+
+
 def outcomes(reports: pathlib.Path) -> dict[str, dict[str, t.Any]]:
     """What became of each domain, out of the one report there."""
     (path,) = reports.glob("*/report.json")
@@ -109,13 +133,17 @@ def uncordon(lab: Lab) -> None:
 
 
 def make_guests(lab: Lab) -> dict[str, Guest]:
-    """On the first host: `web`, which runs, and `archive` on shared storage; `local` and `cellar` on storage of their host."""
+    """On the first host: `web`, which beats, and `archive` on shared storage; `local` and `cellar` on storage of their host.
+
+    `local` boots nothing, so it can run beside the other: a second guest that beats starves on an emulated host.
+    """
     here = lab.hosts[0]
     here.write(ISO, "tools")
+    filled = {"start": "shutoff", "size_mib": 20, "fill_mib": 4}
     wanted: list[tuple[str, str | None, dict[str, t.Any]]] = [
         ("shared", "web", {"extra_devices": DRIVE}),
-        ("qcow2", "local", {"start": "shutoff", "size_mib": 16}),
+        ("qcow2", "local", {**filled, "idle": True}),
         ("shared", "archive", {"start": "shutoff", "size_mib": 16}),
-        ("qcow2", "cellar", {"start": "shutoff", "size_mib": 16}),
+        ("qcow2", "cellar", filled),
     ]
     return {guest.name: guest for guest in lab.create_guests(here, wanted)}

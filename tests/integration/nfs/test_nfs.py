@@ -13,11 +13,14 @@ from tests.integration.moves import job, move, start_move, still_here
 from tests.integration.nfs import exports
 from tests.integration.nfs.fleet import (
     EXPORT,
+    ISO,
     PATIENCE,
     POOL,
     SHARED,
     changes,
     configure,
+    content,
+    evacuate,
     inventory_of,
     migrate,
     outcomes,
@@ -107,6 +110,42 @@ def test_a_guest_with_a_medium_goes_and_comes_back_and_the_pause_is_told(
     verdict = shared.verify(web, here, seen["acknowledged"])
     assert verdict.clean, verdict
     assert verdict.acknowledged > 0
+
+
+def test_an_evacuation_takes_the_right_method_for_each(
+    shared: Lab, web: Guest, guests: dict[str, Guest], tmp_path: pathlib.Path
+) -> None:
+    here, there = shared.hosts
+    guests["local"].start(wait=False)
+    copied = ("local", "cellar")
+    before = {name: content(guests[name], here) for name in copied}
+    wanted = {"web": "live_shared", "local": "live_block", "archive": "offline", "cellar": "offline"}
+
+    check = evacuate(shared, tmp_path, here.name, "--check")
+    assert check.status == 0, check.output
+    plan = check.result("evacuation_plan")["plan"]
+    assert {one["domain"]: one["method"] for one in plan["moves"]} == wanted
+    assert web.running_on() == guests["local"].running_on() == [here.name]
+
+    with shared.watch([web]) as watcher:
+        run = evacuate(shared, tmp_path, here.name)
+        assert run.status == 0, run.output
+        assert changes(run) == changes(check)
+        assert {name: guest.where() for name, guest in guests.items()} == {
+            "web": {there.name: "running"},
+            "local": {there.name: "running"},
+            "archive": {there.name: "shut off"},
+            "cellar": {there.name: "shut off"},
+        }
+        told = outcomes(tmp_path)
+        assert {name: told[name]["method"] for name in guests} == wanted
+        assert {name for name in guests if told[name]["disk_bytes"]} == set(copied)
+        assert {name: content(guests[name], there) for name in copied} == before
+        web.wait_beating()
+        seen = watcher.fresh()["guests"][web.name]
+    assert not seen["two_copies"], seen["evidence"]
+    verdict = shared.verify(web, there, seen["acknowledged"])
+    assert verdict.clean, verdict
 
 
 def test_an_export_that_a_guest_uses_is_not_removed(shared: Lab, guests: dict[str, Guest]) -> None:
@@ -219,3 +258,35 @@ def test_a_server_that_goes_down_while_a_guest_moves_costs_time_alone(shared: La
     assert not seen["two_copies"], seen["evidence"]
     verdict = shared.verify(web, apart, seen["acknowledged"])
     assert verdict.clean, verdict
+
+
+def test_another_server_at_the_same_path_is_caught(
+    shared: Lab, web: Guest, rival: Host, tmp_path: pathlib.Path
+) -> None:
+    run = configure(shared, "-i", inventory_of(tmp_path, rival, shared_storage_server=rival.address))
+    assert run.status != 0
+    sources = {host.name: f"{shared.servers[0].address}:{EXPORT} (nfs4)" for host in shared.hosts}
+    sources[rival.name] = f"{rival.address}:{EXPORT} (nfs4)"
+    for host, other in (shared.hosts, shared.hosts[::-1]):
+        (failed,) = (one for one in run.results("storage_contract_info", host.name) if one["failed"])
+        assert failed["error_code"] == "NOT_SHARED", failed["msg"]
+        assert f"{host.name} has {sources[host.name]} there, {other.name} has {sources[other.name]}." in failed["msg"]
+    assert script(rival, 'find "$1" -mindepth 1', EXPORT) == ""
+
+    place, pid = web.host().name, web.qemu_pid(web.host())
+    asked = {"method": "live_shared", "destination_label": rival.name}
+    refused = move(shared, web, place, rival.name, **asked)
+    assert refused["error_code"] == "PREFLIGHT_FAILED", refused["msg"]
+    told = f"disk vda ({web.disks[0]}) would not be copied, and the destination does not have it."
+    assert told in refused["msg"]
+    assert "1 more: MEDIA_MISSING" in refused["msg"]
+
+    # An old copy of everything there, as a backup is: all names are the same.
+    for path in (web.disks[0], ISO):
+        script(rival, 'echo old > "$1/${2##*/}"', EXPORT, path)
+    refused = move(shared, web, place, rival.name, **asked)
+    assert refused["error_code"] == "STORAGE_NOT_SHARED", refused["msg"]
+    assert f"a file that {rival.name} made in {SHARED} is not seen" in refused["msg"]
+    still_here(web, place, pid)
+    left = script(rival, 'cd "$1"; tail -n +1 *', EXPORT)
+    assert left.split() == ["==>", "tools.iso", "<==", "old", "==>", "web.qcow2", "<==", "old"]

@@ -199,7 +199,8 @@ def create(guest: Guest, host: Host, shape: Shape, kvm: bool) -> Guest:
         host.virsh("autostart", guest.uuid)
     if shape.start != "shutoff":
         host.virsh("start", guest.uuid)
-        guest.wait_beating()
+        if not shape.idle:
+            guest.wait_beating()
     if shape.start == "paused":
         host.virsh("suspend", guest.uuid)
     return Guest(guest.lab, guest.name, guest.number, guest.disks, tuple(made))

@@ -34,6 +34,7 @@ class Shape:
     iso: bool = False
     startup_policy: str | None = None  # of the ISO: mandatory, requisite, optional
     start: str = "running"  # running, paused, shutoff
+    idle: bool = False  # finds nothing to boot and halts: it costs no processor time, never beats, and writes nothing
     autostart: bool = False
     size_mib: int = 128
     fill_mib: int = 0  # random data in the first disk
@@ -135,6 +136,8 @@ def os_xml(shape: Shape, address: str) -> str:
             "\n    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>"
             "\n    <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/>"
         )
+    if shape.idle:
+        return f"  <os>\n    <type arch='x86_64' machine='{shape.machine}'>hvm</type>{firmware}\n  </os>"
     return (
         f"  <os>\n    <type arch='x86_64' machine='{shape.machine}'>hvm</type>{firmware}\n"
         f"    <kernel>{ON_HOST}/vmlinuz</kernel>\n    <initrd>{ON_HOST}/initrd</initrd>\n"

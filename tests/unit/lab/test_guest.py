@@ -35,6 +35,13 @@ def test_every_shape_has_a_definition(name: str) -> None:
     assert kinds == ["block" if disk.block else "file" for disk in shape.disks]
 
 
+def test_an_idle_guest_has_nothing_to_boot() -> None:
+    shape = shape_named("qcow2", idle=True)
+    system = ElementTree.fromstring(domain_xml(WHO, shape, [], kvm=False)).find("./os")
+    assert system is not None
+    assert [part.tag for part in system] == ["type"]
+
+
 def test_options_change_a_shape_and_unknown_ones_are_refused() -> None:
     assert shape_named("raw", size_mib=256).size_mib == 256
     with pytest.raises(LabError, match="colour"):
