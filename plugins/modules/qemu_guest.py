@@ -19,6 +19,8 @@ description:
   - What a description leaves open stays as it is. This goes for the UUID, and for the version behind a machine type such as V(q35).
   - A guest whose name, UUID or disk another QEMU process or a libvirt domain of this host has is not started, nor one whose image is
     locked by a process of another host.
+  - A guest that M(virtops.kvm.qemu_migration) has moved to another host is not started here, now or with the host, until it has come
+    back by a move; see O(accept).
   - Never deletes a disk, never changes an image that is there, and ends a guest hard only with O(shutdown_action=destroy).
 extends_documentation_fragment:
   - virtops.kvm._attributes
@@ -221,6 +223,14 @@ options:
     type: str
     choices: [fail, destroy]
     default: fail
+  accept:
+    description:
+      - What shall not keep the guest from being started. V(GUEST_MOVED_AWAY) says that the guest, or the one whose disk it has, moved from
+        this host to another, and that it is certain that it does not run there and will not. From then on it is this host's again.
+    type: list
+    elements: str
+    choices: [GUEST_MOVED_AWAY]
+    default: []
 notes:
   - C(systemctl stop) ends a guest as if its power cord were pulled. So does a host that shuts down; stop its guests before.
   - While the module talks to a guest, it holds the first of RV(monitors); use the second one for anything else.
@@ -368,8 +378,8 @@ changes:
 error_code:
   description:
     - A stable code for the failure. V(INVALID_OPTION), V(GUEST_NOT_FOUND), V(STATE_IMPOSSIBLE), V(NAME_CONFLICT), V(UUID_CONFLICT),
-      V(DISK_IN_USE), V(DISK_MISSING), V(DISK_DIFFERS), V(IMAGE_INVALID), V(FOLDER_MISSING), V(ACCESS_DENIED), V(BRIDGE_MISSING),
-      V(TAP_MISSING) and V(PROGRAM_MISSING) before anything is changed.
+      V(GUEST_MOVED_AWAY), V(DISK_IN_USE), V(DISK_MISSING), V(DISK_DIFFERS), V(IMAGE_INVALID), V(FOLDER_MISSING), V(ACCESS_DENIED),
+      V(BRIDGE_MISSING), V(TAP_MISSING) and V(PROGRAM_MISSING) before anything is changed.
     - V(IMAGE_NOT_CREATED) and V(START_FAILED) when all that was made is gone again; V(SHUTDOWN_TIMEOUT) for a guest that runs on.
   returned: failure
   type: str
@@ -387,6 +397,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.commandline import monitors, uuid_in
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.conflicts import MOVED_AWAY
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.description import (
     CACHES,
     checked_name,
@@ -455,6 +466,7 @@ def argument_spec() -> dict[str, t.Any]:
         "may_restart": {"type": "bool", "default": False},
         "shutdown_timeout": {"type": "float", "default": 300},
         "shutdown_action": {"type": "str", "choices": ["fail", "destroy"], "default": "fail"},
+        "accept": {"type": "list", "elements": "str", "choices": [MOVED_AWAY], "default": []},
     }
 
 
@@ -505,6 +517,7 @@ def request_of(params: Params) -> Request:
         may_restart=params["may_restart"],
         shutdown_timeout=params["shutdown_timeout"],
         shutdown_action=params["shutdown_action"],
+        accept=tuple(params["accept"]),
     )
 
 

@@ -61,7 +61,8 @@ class MovedDisk:
 class BareJournal:
     """The record of one move, kept on both hosts and written before each stage. ``source`` and ``there`` are [pid, start time of the
     process, boot id of the host]; ``images`` and ``folders`` are what this move made on the destination, and all that its undo removes;
-    ``source_run`` is the folder that an earlier move gave to the process that ends now.
+    ``source_run`` is the folder that an earlier move gave to the process that ends now; ``returned`` that the guest came back to the
+    source since (``_qemu.departed`` reads and writes it).
     """
 
     id: str
@@ -91,6 +92,7 @@ class BareJournal:
     ejected: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     error_code: str = ""
     message: str = ""
+    returned: bool = False
 
     @property
     def open(self) -> bool:

@@ -22,9 +22,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import command, 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.serving import Request, Value, answer, hello, serve
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu import processes, session, words
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, processes, session, words
 
-STATE_DIR = "/var/lib/virtops-kvm"
 RUN_DIR = "/run/virtops-kvm"
 #: Ours, so that neither a firewall nor libvirt's guests are in the way more than with domains.
 PORTS = range(49152, 49216)
@@ -38,7 +37,7 @@ Record = dict[str, t.Any]
 class Agent:
     """All that this end holds."""
 
-    def __init__(self, say: t.Callable[[Request], None], state: str = STATE_DIR, run: str = RUN_DIR) -> None:
+    def __init__(self, say: t.Callable[[Request], None], state: str = departed.STATE_DIR, run: str = RUN_DIR) -> None:
         self._say = say
         self._state = state
         self._run = run
@@ -90,6 +89,9 @@ class Agent:
 
     def _write(self, key: str, record: Record) -> None:
         statefile.write_json(self._path(key), record)
+        if record["stage"] == "done":
+            # The guest is this host's now, also where it had left here before.
+            departed.came_back(record["name"], record["uuid"], self._state)
 
     def _read(self, key: str) -> Record | None:
         return t.cast("Record | None", statefile.read_json(self._path(key)))
@@ -181,11 +183,12 @@ class Agent:
 
     # ---- making ----
 
-    def _folder(self, path: str) -> bool:
-        """Make a folder; false where it is there."""
+    def _folder(self, path: str, owner: str = "") -> bool:
+        """Make a folder for whom QEMU runs as, for it makes its pidfile and sockets itself; false where it is there."""
         if os.path.isdir(path):
             return False
         os.makedirs(path, mode=0o755)
+        _give(path, owner)
         return True
 
     def _clear_way(self, path: str) -> None:
@@ -208,9 +211,7 @@ class Agent:
         what = f"Creating {path} on {socket.gethostname()}"
         words_of = ["qemu-img", "create", "-q", "-f", image_format, *base, path, str(size)]
         command.check(words_of, "DESTINATION_FAILED", what, timeout=_PROGRAM_SECONDS)
-        if owner and _has_user(owner):
-            person = pwd.getpwnam(owner)
-            os.chown(path, person.pw_uid, person.pw_gid)
+        _give(path, owner)
 
     def _free_ports(self, address: str, count: int) -> list[int]:
         """Ports on which nobody listens now."""
@@ -356,6 +357,13 @@ def _has_user(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _give(path: str, owner: str) -> None:
+    """Make what was made here belong to the user of that name, where this host has one."""
+    if owner and _has_user(owner):
+        person = pwd.getpwnam(owner)
+        os.chown(path, person.pw_uid, person.pw_gid)
 
 
 def _opened(path: str) -> bool:

@@ -19,6 +19,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_agen
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import (
     address,
     argv,
+    departed,
     processes,
     schema,
     session,
@@ -40,6 +41,7 @@ SHIPPED: tuple[t.Any, ...] = (
     stream,
     session,
     processes,
+    departed,
     bare_agent,
 )
 _CALL_SECONDS = 90.0

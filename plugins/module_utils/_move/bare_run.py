@@ -276,7 +276,8 @@ class _Run:
                 raise
             context.warnings.append(f"The guest moved, although a step failed at first: {error.message}")
             return kept
-        if decision.action == table.RELEASE:
+        if decision.action in (table.RELEASE, table.ALREADY_THERE):
+            # Where it is there already, only the last word in the records was lost.
             return release(context)
         if decision.action == table.REFUSE and decision.code != "HOST_UNREACHABLE":
             self._note(decision.code, decision.message)

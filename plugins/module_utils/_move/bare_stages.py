@@ -56,7 +56,7 @@ def _folders(context: BareContext, plan: BarePlan) -> None:
     facts = context.far.facts(places=wanted)
     for folder in facts["folders"]:
         context.record(folders=(*context.record_now().folders, folder))
-        context.far.call("folder", path=folder)
+        context.far.call("folder", path=folder, owner=plan.user)
 
 
 def _images(context: BareContext, plan: BarePlan) -> None:

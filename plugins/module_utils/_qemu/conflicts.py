@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
-"""Who else on this host has the name, the UUID or a disk of a guest process that is about to start. Pure."""
+"""Who else has the name, the UUID or a disk of a guest process that is about to start: on this host, or elsewhere since it moved. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.departed import Departure
+
+MOVED_AWAY = "GUEST_MOVED_AWAY"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,33 @@ def refuse_rivals(claim: Claim, rivals: t.Iterable[Rival]) -> None:
         for path, writes in claim.images.items():
             if path in rival.writes or (writes and path in rival.reads):
                 raise _conflict(claim, rival, "DISK_IN_USE", f"its disk {path} is used by {rival.label}", path=path)
+
+
+def refuse_departed(claim: Claim, departures: t.Iterable[Departure]) -> None:
+    """Raises GUEST_MOVED_AWAY for a guest that a move took to another host, and for one with a disk that such a guest left here."""
+    for gone in departures:
+        left = next((path for path, writes in claim.images.items() if writes and path in gone.images), None)
+        if not gone.is_of(claim.name, claim.uuid) and left is None:
+            continue
+        if gone.is_of(claim.name, claim.uuid):
+            who, same = "it", f"The guest process '{claim.name}'"
+        else:
+            who, same = f"the guest '{gone.name}', which left it here,", f"A guest with the disk {left}"
+        why = f"{who} moved to {gone.host}"
+        cure = f"run it there, or move it back with qemu_migration on {gone.host}"
+        if not gone.certain:
+            why = f"a move to {gone.host} ended too early to know where {who.rstrip(',')} runs"
+            cure = "run qemu_migration again, which finishes or undoes the move"
+        raise KvmError(
+            MOVED_AWAY,
+            f"{same} is not to run on this host: {why}, and two copies of a guest must never run. Instead {cure}; accept {MOVED_AWAY} only "
+            "where it is certain that it will not run there.",
+            guest=claim.name,
+            moved=gone.name,
+            host=gone.host,
+            certain=gone.certain,
+            path=left,
+        )
 
 
 def _conflict(claim: Claim, rival: Rival, code: str, reason: str, **details: t.Any) -> KvmError:

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import command, statefile
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu import commandline
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import commandline, departed
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.conflicts import Rival
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.description import own_uuid
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.guest_plan import NewFile
@@ -175,6 +175,17 @@ class GuestHost:
     def rivals(self, own_pid: int | None) -> list[Rival]:
         """All other QEMU processes of this host, and the domains that libvirt has defined."""
         return [*self._processes(own_pid), *_domains(self.real)]
+
+    def departures(self) -> list[departed.Departure]:
+        """Guests that have left this host by a move; their disks are called as ``real`` calls them."""
+        return [
+            dataclasses.replace(one, images=tuple(self.real(path) for path in one.images))
+            for one in departed.departures()
+        ]
+
+    def came_back(self, name: str, uuid: str) -> None:
+        """A guest that had left is this host's again."""
+        departed.came_back(name, uuid)
 
     def _processes(self, own_pid: int | None) -> t.Iterator[Rival]:
         for folder in glob.glob("/proc/[0-9]*"):

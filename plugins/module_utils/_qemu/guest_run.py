@@ -14,7 +14,12 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError, TimeoutExpired
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import commandline, guest_states
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.conflicts import Claim, refuse_rivals
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.conflicts import (
+    MOVED_AWAY,
+    Claim,
+    refuse_departed,
+    refuse_rivals,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.description import (
     BRIDGE,
     TAP,
@@ -53,6 +58,7 @@ class Request:
     may_restart: bool = False
     shutdown_timeout: float = 300.0
     shutdown_action: str = "fail"
+    accept: tuple[str, ...] = ()
 
     @property
     def hard(self) -> bool:
@@ -77,6 +83,8 @@ def make_plan(gateway: GuestGateway, request: Request) -> Plan:
     )
     files = [] if description is None else missing_files(gateway, description)
     plan = decide(present, wanted, files)
+    if plan.unit is not None and MOVED_AWAY not in request.accept:
+        _check_home(gateway, plan, plan.unit)
     if plan.restarts and plan.unit is not None:
         _check_start(gateway, plan, plan.unit, description)
     return plan
@@ -120,13 +128,28 @@ def missing_files(gateway: GuestGateway, description: Description) -> list[NewFi
     return found
 
 
-def _check_start(gateway: GuestGateway, plan: Plan, unit: Unit, description: Description | None) -> None:
-    """Raises KvmError for what would keep the guest from starting, or would make it a second copy."""
+def _check_home(gateway: GuestGateway, plan: Plan, unit: Unit) -> None:
+    """Raises GUEST_MOVED_AWAY where a guest would be started, now or with the host, that a move has taken away from here.
+
+    One that waits for a migration is how it comes back, and one that has a process is here.
+    """
+    starts = plan.restarts and plan.state != guest_states.INCOMING
+    starts_later = plan.switches_autostart and plan.autostart
+    if plan.present.run_state is None and (starts or starts_later):
+        refuse_departed(_claim(gateway, unit), gateway.departures())
+
+
+def _claim(gateway: GuestGateway, unit: Unit) -> Claim:
     # The unit runs in the root directory, from where it finds a path that is relative.
     images = {
         gateway.real(os.path.join("/", path)): writes for path, writes in commandline.images_in(unit.arguments).items()
     }
-    refuse_rivals(Claim(unit.name, unit.uuid, images), gateway.rivals(plan.present.pid))
+    return Claim(unit.name, unit.uuid, images)
+
+
+def _check_start(gateway: GuestGateway, plan: Plan, unit: Unit, description: Description | None) -> None:
+    """Raises KvmError for what would keep the guest from starting, or would make it a second copy."""
+    refuse_rivals(_claim(gateway, unit), gateway.rivals(plan.present.pid))
     if description is None:
         return
     new = {file.path for file in plan.files}
@@ -239,7 +262,17 @@ def carry_out(gateway: GuestGateway, request: Request, plan: Plan) -> Present:
             _undo(gateway, plan, made)
     if plan.removes:
         gateway.remove(plan.name)
+    if _is_home(plan):
+        gateway.came_back(plan.name, uuid)
     return gateway.look(plan.name)
+
+
+def _is_home(plan: Plan) -> bool:
+    """Whether the guest is this host's: it was started here, or it had come by a migration for which its process had waited."""
+    if plan.restarts:
+        return plan.state != guest_states.INCOMING
+    present = plan.present
+    return "-incoming" in present.arguments and present.run_state in ("running", "paused") and not present.migrating
 
 
 _STARTING = frozenset(guest_states.STARTS.values())

@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from tests.integration.ansible_runs import run_playbook
+from tests.integration.ansible_runs import run_module, run_playbook
 from tests.integration.conftest import lab_name
 from tests.lab import Lab
 from tests.lab.shell import wait_for
@@ -27,6 +27,7 @@ UNIT = "virtops-kvm-guest-*"
 KERNEL = ["-kernel", "/opt/lab-guest/vmlinuz", "-initrd", "/opt/lab-guest/initrd"]
 KERNEL += ["-append", "console=ttyS0 quiet mitigations=off panic=1 lab.ip=10.99.99.99/24"]
 CLEAN = f"""
+systemctl stop 'virtops-guest-*'
 systemctl --quiet kill --signal=KILL '{UNIT}' 2>/dev/null
 for unit in $(systemctl list-units --all --plain --no-legend '{UNIT}' | awk '{{ print $1 }}'); do systemctl stop "$unit"; done
 rm -rf /etc/systemd/system/{UNIT} /run/systemd/system/{UNIT} /etc/systemd/system/multi-user.target.wants/{UNIT} /var/log/virtops-kvm
@@ -312,3 +313,60 @@ def test_refusals_change_nothing(lab: Lab, clean: list[str]) -> None:
     assert (hung[0]["error_code"], "does not answer" in hung[0]["msg"]) == ("STATE_IMPOSSIBLE", True)
     assert actions(ensured(hung[1:])) == ["end hard", "remove"]
     assert processes(host) == []
+
+
+def moved(lab: Lab, source: str, destination: str, name: str) -> Options:
+    """Let ``qemu_migration`` take the guest to the other host."""
+    options = {
+        "name": name,
+        "destination": f"root@{lab.host(destination).address}",
+        "destination_label": destination,
+        "source_label": source,
+        "accept": ["IMAGE_EXISTS"],
+    }
+    found = run_module(lab.inventory, source, "qemu_migration", options)
+    assert found.get("outcome") == "moved", found
+    return found
+
+
+def ended(host: Host, monitor: str) -> None:
+    """Have the guest's process end as if it had shut down."""
+    qmp(host, monitor, {"execute": "quit"})
+    wait_for("the process to end", lambda: processes(host) == [], 60, 0.5)
+
+
+def test_a_guest_that_moved_away_is_not_started_until_it_is_back(lab: Lab, clean: list[str]) -> None:
+    here, there = lab.host(clean[0]), lab.host(clean[1])
+    disk = {"path": f"{IMAGES}/bare-t.qcow2", "size": "16M"}
+    guest = {"name": "traveller 1", "memory": "64M", "accelerator": "tcg", "disks": [disk], "nics": [{"type": "user"}]}
+    guest = {**guest, "persistent": True, "autostart": True}
+    second = {**guest, "name": "second"}
+    alone, accepted = {"name": guest["name"]}, {**guest, "accept": ["GUEST_MOVED_AWAY"]}
+    first = ensured(results(lab, here.name, *thrice(guest)))
+
+    moved(lab, here.name, there.name, guest["name"])
+    assert (processes(here), processes(there)) == ([], ["libvirt-qemu"])
+    enabled = ["sh", "-c", f"systemctl list-unit-files --no-legend --state=enabled '{UNIT}'"]
+    assert here.run(enabled, check=False).stdout == ""
+    asked = [guest, alone, {**guest, "state": "paused"}, {**guest, "state": "stopped"}, second]
+    found = results(lab, here.name, *({**one, "_check": check} for one in asked for check in (True, False)))
+    assert [one.get("error_code") for one in found] == ["GUEST_MOVED_AWAY"] * len(found)
+    assert all(f"to {there.name}" in one["msg"] for one in found)
+    assert here.run(enabled, check=False).stdout == ""
+    assert processes(here) == []
+    assert not ensured(results(lab, here.name, *thrice({**alone, "state": "stopped"})))["changed"]
+
+    # Home again, by a move, as the user that it is run as: its folders are this user's.
+    moved(lab, there.name, here.name, guest["name"])
+    assert (processes(here), processes(there)) == (["libvirt-qemu"], [])
+    ended(here, first["monitors"][1])
+    assert actions(ensured(results(lab, here.name, *thrice(guest)))) == ["set", "start"]
+
+    # Away for good: somebody has to say so, once.
+    moved(lab, here.name, there.name, guest["name"])
+    ended(there, first["monitors"][1])
+    assert [one["error_code"] for one in results(lab, here.name, guest)] == ["GUEST_MOVED_AWAY"]
+    assert actions(ensured(results(lab, here.name, *thrice(accepted)))) == ["set", "start"]
+    down = {**alone, "state": "stopped", "shutdown_timeout": 2, "shutdown_action": "destroy"}
+    assert actions(ensured(results(lab, here.name, *thrice(down)))) == ["shut down"]
+    assert actions(ensured(results(lab, here.name, *thrice(guest)))) == ["start"]

@@ -218,7 +218,7 @@ CASES = {
     "qemu_guest": Case(
         {"name": "web", "memory": "64M", "persistent": True, "autostart": True},
         lambda folder: FakeGuests(),
-        ("look", "default_uuid", "user", "emulator", "machine", "ip", "rivals"),
+        ("look", "default_uuid", "user", "emulator", "machine", "ip", "rivals", "departures"),
     ),
     "host_cordon": Case({"reason": "maintenance"}, lambda folder: Cordons(), ("read", "now")),
     "qemu_migration": Case(

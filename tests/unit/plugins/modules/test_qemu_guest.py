@@ -10,6 +10,7 @@ import typing as t
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.conflicts import Rival
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.departed import Departure
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.guest_host import Image
 from ansible_collections.virtops.kvm.plugins.modules import qemu_guest
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._qemu.fake_guest import SIZE, UUID, FakeGuests
@@ -354,3 +355,54 @@ def test_stopping_what_is_not_there_is_nothing_to_do() -> None:
     result = run(FakeGuests(), state="stopped")
     assert not result.changes
     assert (result.values["uuid"], result.values["state"]) == (None, "stopped")
+
+
+# ---- one that moved away ----
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        (Departure("web", OTHER, "kvm2"), "it moved to kvm2"),
+        (Departure("renamed", UUID.upper(), "kvm2"), "move it back with qemu_migration on kvm2"),
+        (Departure(UUID, "", "kvm2"), "it moved to kvm2"),
+        (
+            Departure("other", OTHER, "kvm2", images=("/srv/a.qcow2",)),
+            "the guest 'other', which left it here, moved to kvm2",
+        ),
+        (Departure("web", UUID, "kvm2", certain=False), "run qemu_migration again"),
+    ],
+)
+@pytest.mark.parametrize(
+    "options", [{}, {"state": "paused"}, {"state": "stopped", "persistent": True, "autostart": True}]
+)
+def test_a_guest_that_moved_away_is_not_started(gone: Departure, words: str, options: dict[str, t.Any]) -> None:
+    gateway = guest(None)
+    gateway.departed = [Departure("none of it", OTHER, "kvm3", images=("/srv/b.qcow2",)), gone]
+    error = refused(gateway, **options)
+    assert (error.error_code, error.details["host"]) == ("GUEST_MOVED_AWAY", "kvm2")
+    assert words in error.message
+    assert not run(gateway, state="stopped").changes
+
+
+def test_what_somebody_accepted_is_this_hosts_again() -> None:
+    gateway = guest(None)
+    other = Departure("other", OTHER, "kvm2", images=("/srv/a.qcow2",))
+    gateway.departed = [Departure("web", UUID, "kvm2"), other]
+    assert actions(run(gateway, check=True, accept=["GUEST_MOVED_AWAY"])) == ["start"]
+    assert len(gateway.departed) == 2
+    assert actions(ensured(gateway, accept=["GUEST_MOVED_AWAY"])) == ["start"]
+    # That another guest's disk was used is no word about that guest.
+    assert gateway.departed == [other]
+
+
+def test_a_guest_that_comes_back_by_a_migration_is_this_hosts_again() -> None:
+    gateway = guest(None)
+    gateway.departed = [Departure("web", UUID, "kvm2")]
+    assert actions(ensured(gateway, state="incoming")) == ["wait for a migration"]
+    assert gateway.departed
+    gateway.present = dataclasses.replace(gateway.present, run_state="paused")
+    assert actions(ensured(gateway)) == ["resume"]
+    assert not gateway.departed
+    assert actions(ensured(gateway, state="stopped", persistent=True)) == ["shut down"]
+    assert actions(ensured(gateway)) == ["start"]

@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.conflicts import Rival
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.departed import Departure
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.guest_host import Image
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.guest_plan import NewFile, Present
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.unit import parse
@@ -43,6 +44,7 @@ class FakeGuests:
         self.calls: list[str] = []
         self.deaf, self.broken, self._rivals = deaf, broken, list(rivals)
         self.denied: set[str] = set()
+        self.departed: list[Departure] = []
 
     def call(self, name: str, **changed: t.Any) -> None:
         self.calls.append(name)
@@ -88,6 +90,12 @@ class FakeGuests:
 
     def rivals(self, own_pid: int | None) -> list[Rival]:
         return self._rivals
+
+    def departures(self) -> list[Departure]:
+        return self.departed
+
+    def came_back(self, name: str, uuid: str) -> None:
+        self.departed = [one for one in self.departed if not one.is_of(name, uuid)]
 
     def runs(self, name: str) -> bool:
         return self.present.run_state is not None
