@@ -16,7 +16,7 @@ PLUGINS = pathlib.Path(__file__).resolve().parents[2] / "plugins"
 PREFIX = "ansible_collections.virtops.kvm.plugins"
 
 PURE = frozenset({"_model", "_core"})
-GATEWAYS = frozenset({"_libvirt", "_qemu", "_disk", "_nfs"})
+GATEWAYS = frozenset({"_libvirt", "_qemu", "_disk", "_nfs", "_host"})
 BELOW_MOVE = PURE | GATEWAYS | {"_xml", "_checks", "_placement"}
 ALL = BELOW_MOVE | {"_move", "_ansible", "_report"}
 

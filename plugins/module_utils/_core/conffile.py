@@ -28,32 +28,48 @@ _TOKEN = re.compile(
 )
 
 
-def parse_settings(text: str) -> dict[str, Value]:
-    """The settings in ``text``. What cannot be understood is passed over: the daemon is the judge of its file."""
+class Assignment(t.NamedTuple):
+    """One setting, and where in the text it stands: from its key to the end of its value."""
+
+    key: str
+    value: Value
+    start: int
+    end: int
+
+
+def assignments(text: str) -> list[Assignment]:
+    """The settings in ``text``, in their order. What cannot be understood is passed over: the daemon is the judge of its file."""
     matches = [match for match in _TOKEN.finditer(text) if match.lastgroup]
     tokens = [(match.lastgroup, match[match.lastgroup or 0]) for match in matches]
-    settings: dict[str, Value] = {}
+    found: list[Assignment] = []
     index = 0
     while index + 2 < len(tokens):
         is_setting = tokens[index][0] == "word" and tokens[index + 1] == ("mark", "=")
         if not is_setting:
             index += 1
             continue
-        key = tokens[index][1]
+        key, start = tokens[index][1], matches[index].start("word")
         index += 2
+        value: Value
         if tokens[index] == ("mark", "["):
             items: list[str] = []
             while index < len(tokens) and tokens[index] != ("mark", "]"):
                 if tokens[index][0] in ("text", "long", "number"):
                     items.append(str(_value(*tokens[index])))
                 index += 1
-            settings[key] = items
+            value = items
         elif tokens[index][0] in ("text", "long", "number"):
-            settings[key] = _value(*tokens[index])
+            value = _value(*tokens[index])
         else:
             continue
+        found.append(Assignment(key, value, start, matches[min(index, len(matches) - 1)].end()))
         index += 1
-    return settings
+    return found
+
+
+def parse_settings(text: str) -> dict[str, Value]:
+    """The settings in ``text``, by their keys."""
+    return {one.key: one.value for one in assignments(text)}
 
 
 def _value(kind: str | None, token: str) -> str | int:

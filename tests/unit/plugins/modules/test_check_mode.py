@@ -18,11 +18,13 @@ import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import dump, restore
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.look import Seen
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.pairs import Pair
+from ansible_collections.virtops.kvm.plugins.module_utils._host.files import Files
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_run
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.modules import domain_migration, qemu_migration
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._checks import fleet_sample
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._host.fake_host import Certificates, FakeDaemons
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_domains import DOCUMENT, FakeDomains
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_pools import FakePools, FakeVolumes
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.bare_fake import FakeFar, plan, running
@@ -148,6 +150,27 @@ class Copies:
         """Nothing to do."""
 
 
+class NoAuthority:
+    """A folder without an authority; itself the gateway that opens it."""
+
+    folder = "/nowhere/ca"
+
+    def open(self, folder: str) -> t.Any:
+        return Guard(self, ("certificate", "signed", "revocations"))
+
+    def now(self) -> float:
+        return 0.0
+
+    def certificate(self) -> str:
+        return ""
+
+    def revocations(self) -> str:
+        return ""
+
+    def alone(self) -> None:
+        """Would make the folder."""
+
+
 PAIR = Pair("/dev/vg/lv", "/srv/lv.img")
 DISKS = {"disks": [{"device": PAIR.device, "image": PAIR.image}]}
 
@@ -163,6 +186,11 @@ def module(name: str) -> t.Any:
 
 
 CASES = {
+    "certificate_authority": Case(
+        {"directory": "/nowhere/ca"},
+        lambda folder: NoAuthority(),
+        ("open", "now", "certificate", "signed", "revocations"),
+    ),
     "disk_copy": Case(
         {"source": "/a.raw", "source_format": "raw", "destination": "root@kvm2", "chain": "keep"},
         lambda folder: Copies(),
@@ -209,6 +237,15 @@ CASES = {
         {"facts": [to_data(fleet_sample.member("kvm1"))], "directory": "/nowhere"},
         lambda folder: NoFiles(),
         ("read", "now"),
+    ),
+    "host_certificate": Case(
+        {"authority": "A", "names": ["kvm1"]},
+        lambda folder: Certificates(str(folder)),
+        ("now", "text", "places", "present", "readers", "judge"),
+    ),
+    "libvirt_daemon": Case({"tls": True}, lambda folder: FakeDaemons(), ("units", "text", "written", "seen", "jobs")),
+    "libvirt_settings": Case(
+        {"file": "qemu.conf", "settings": {"user": "root"}}, lambda folder: Files(str(folder)), ("read",)
     ),
     "nfs_export": Case(
         {"path": "/srv/a", "clients": [{"client": "10.0.0.0/24"}]},
