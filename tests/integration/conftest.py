@@ -22,6 +22,7 @@ HOSTS = 3
 #: The files of each value share a guest or a lab that takes long to make, so one process runs all their tests. Tests of other files
 #: are shared out one by one.
 TOGETHER = {
+    "fleet/test_configure_hosts.py": "bare hosts",
     "lvm/test_lvm.py": "vm hosts",
     "nfs/test_nfs.py": "vm hosts",
     "test_nfs_guards.py": "vm hosts",
@@ -67,6 +68,12 @@ def vm_lab() -> t.Iterator[Lab]:
     """Two hosts and a storage server with kernels of their own: NFS, LVM. They take minutes to come up, so all tests with them
     are TOGETHER, and each file leaves them as it found them."""
     yield from _up("vm", hosts=2, kind="vm", servers=1)
+
+
+@pytest.fixture(scope="session")
+def bare_lab() -> t.Iterator[Lab]:
+    """Three hosts on which nobody has installed anything yet. All tests with them are TOGETHER, and build on each other."""
+    yield from _up("bare", hosts=HOSTS, kind="bare")
 
 
 def _up(role: str, **wanted: t.Any) -> t.Iterator[Lab]:

@@ -82,7 +82,7 @@ def configure(host: Host, hosts: list[Host], keys: Path) -> None:
     write(root / "etc/machine-id", machine_id(host) + "\n")
     write(root / "etc/resolv.conf", "# the lab has no name server; see /etc/hosts\n")
     configure_ssh(host, hosts, keys)
-    if host.role == "hypervisor":
+    if host.role == "hypervisor" and not host.bare:
         configure_libvirt(host)
 
 
@@ -94,11 +94,12 @@ def configure_ssh(host: Host, hosts: list[Host], keys: Path) -> None:
     ssh = root / "root/.ssh"
     ssh.mkdir(parents=True, exist_ok=True)
     ssh.chmod(0o700)
-    write(ssh / "id_ed25519", private.read_text(encoding="utf-8"), 0o600)
-    write(ssh / "id_ed25519.pub", public + "\n")
     write(ssh / "authorized_keys", public + "\n", 0o600)
-    write(ssh / "known_hosts", pinned)
-    write(root / "etc/ssh/ssh_config.d/lab.conf", SSH_CONFIG)
+    if not host.bare:  # the controller gets into a bare one, and no host into another
+        write(ssh / "id_ed25519", private.read_text(encoding="utf-8"), 0o600)
+        write(ssh / "id_ed25519.pub", public + "\n")
+        write(ssh / "known_hosts", pinned)
+        write(root / "etc/ssh/ssh_config.d/lab.conf", SSH_CONFIG)
     write(root / "etc/ssh/sshd_config.d/lab.conf", SSHD_CONFIG)
     own = keys / f"host-{host.name}"
     write(root / "etc/ssh/ssh_host_ed25519_key", own.read_text(encoding="utf-8"), 0o600)

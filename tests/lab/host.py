@@ -40,6 +40,7 @@ class Host:
     number: int
     suite: str
     own_kernel: ClassVar[bool] = False
+    bare: ClassVar[bool] = False
     role = "hypervisor"
 
     @property
@@ -208,8 +209,19 @@ class Host:
         kill_process(self.pid_file)
 
 
+class BareHost(Host):
+    """A host with nothing but sshd and Python on it, and packages for apt in a folder. Who makes it a hypervisor is what is tested."""
+
+    bare = True
+
+    def healthy(self) -> bool:
+        """sshd listens."""
+        test = "import socket; socket.create_connection(('127.0.0.1', 22), 5)"
+        return self.leader() is not None and self.run(["python3", "-c", test], check=False, timeout=60).returncode == 0
+
+
 def machine_id(host: Host) -> str:
     return hashlib.sha256(host.fqdn.encode()).hexdigest()[:32]
 
 
-__all__ = ["IMAGES", "SHARED", "Host", "machine_id"]
+__all__ = ["IMAGES", "SHARED", "BareHost", "Host", "machine_id"]

@@ -14,13 +14,14 @@ from typing import Any
 
 from . import network
 from .accel import kvm_works
+from .barehost import bare_rootfs
 from .blocks import Blocks
 from .config import configure
 from .faults import Faults
 from .guest.assets import assets
 from .guest.guest import Guest
 from .guests import Guests
-from .host import Host
+from .host import BareHost, Host
 from .inventory import inventory_path, write_access
 from .pki import Pki
 from .records import Verdict
@@ -34,7 +35,7 @@ from .vm.tree import Base, base_image
 from .watcher import Watcher
 
 DISK_MIB = 8192  # virtual; the image file is sparse
-KINDS = ("container", "vm")
+KINDS = ("container", "bare", "vm")
 FIRST_SERVER = 80  # the number of the first storage server, which its address is made of
 
 
@@ -68,8 +69,9 @@ class Lab(Guests, Blocks):
 
     def _hosts(self, names: list[str], first: int, role: str) -> list[Host]:
         suite = self.state.facts["suite"]
-        if self.state.facts.get("kind", "container") == "container":
-            return [Host(self.name, name, number, suite) for number, name in enumerate(names, first)]
+        if self.state.facts.get("kind", "container") != "vm":
+            form = BareHost if self.state.facts.get("kind") == "bare" else Host
+            return [form(self.name, name, number, suite) for number, name in enumerate(names, first)]
         return [VmHost(self.name, name, number, suite, role) for number, name in enumerate(names, first)]
 
     def host(self, name: str) -> Host:
@@ -112,7 +114,8 @@ class Lab(Guests, Blocks):
         kind: str = "container",
         servers: int = 1,
     ) -> Lab:
-        """Build the lab, or check and repair it if it is there; a lab of kind `vm` has storage servers, too."""
+        """Build the lab, or check and repair it if it is there; a lab of kind `vm` has storage servers, too. Hosts of kind `bare` are
+        containers without libvirt."""
         if kind not in KINDS:
             raise LabError(f"unknown kind {kind} of hosts; there are {', '.join(KINDS)}")
         began = time.monotonic()
@@ -120,6 +123,7 @@ class Lab(Guests, Blocks):
         install_needed()
         tree, guest = rootfs(suite), assets()
         kvm = kvm_works(tree, guest)
+        tree = bare_rootfs(suite) if kind == "bare" else tree
         more: dict[str, Any] = {"kind": kind}
         if kind == "vm":
             more["base"] = str(base_image(suite).path)

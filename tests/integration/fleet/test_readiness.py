@@ -118,7 +118,7 @@ def test_a_closed_port_a_clone_and_other_ids_are_caught(
     assert caught.keys() == {"PORT_BLOCKED", "HOST_UUID_DUPLICATE", "QEMU_USER_DIFFERS"}, run.output
     assert caught["PORT_BLOCKED"]["object"] == two
     assert caught["PORT_BLOCKED"]["evidence"]["sources"] == [one, three]
-    assert "Open the migration ports" in caught["PORT_BLOCKED"]["remedy"]
+    assert "virtops.kvm.configure_hosts, which opens the migration ports" in caught["PORT_BLOCKED"]["remedy"]
     assert caught["HOST_UUID_DUPLICATE"]["evidence"] == {"uuid": kept[one].uuid, "hosts": [one, three]}
     assert caught["QEMU_USER_DIFFERS"]["object"] == three
     assert caught["QEMU_USER_DIFFERS"]["evidence"]["uid"] == 0
@@ -148,7 +148,7 @@ def test_certificates_that_expired_or_are_of_another_authority_are_caught(
         assert caught.keys() == {"CERTIFICATE_EXPIRED", "CERTIFICATE_UNTRUSTED"}, run.output
         expired = caught["CERTIFICATE_EXPIRED"]
         assert (expired["object"], expired["evidence"]["not_after"]) == (two, "2020-02-01T00:00:00Z")
-        assert "/etc/pki/qemu" in expired["remedy"]
+        assert "virtops.kvm.configure_hosts" in expired["remedy"]
         assert caught["CERTIFICATE_UNTRUSTED"]["object"] == three
         # Without good certificates nothing is encrypted, so that nothing moves while it runs.
         assert judged(run)["states"][one] == ["self", "all_by_stop", "all_by_stop"]

@@ -114,7 +114,7 @@ def test_a_port_that_is_shut_costs_the_live_moves_alone() -> None:
     (finding,) = ready.findings
     assert (finding.code, finding.object, finding.severity) == ("PORT_BLOCKED", "kvm2", "blocker")
     assert finding.evidence["sources"] == ["kvm1"]
-    assert "Open the migration ports" in finding.remedy
+    assert "virtops.kvm.configure_hosts, which opens the migration ports" in finding.remedy
     assert "49215/tcp" in finding.message
 
 

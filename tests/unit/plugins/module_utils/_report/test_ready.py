@@ -97,7 +97,7 @@ def test_errors_come_with_what_to_do_everywhere() -> None:
         ready_markdown.render(ready).replace("\\", ""),
     ):
         assert "PORT_BLOCKED" in text
-        assert "Open the migration ports in" in text
+        assert "configure_hosts, which opens the migration ports in" in text
         assert "CPU_INCOMPATIBLE" in text
     assert ready_words.verdict(ready).endswith("PORT_BLOCKED (kvm2), PORT_BLOCKED (kvm3).")
 
