@@ -11,7 +11,8 @@ short_description: Ensure that a guest process is on another host
 version_added: 0.1.0
 author: The virtops.kvm authors (!UNKNOWN)
 description:
-  - Moves a bare QEMU process, one that libvirt does not manage, from the host that the task runs on to O(destination) while it runs.
+  - Moves a bare QEMU process, one that libvirt does not manage, from the host that the task runs on to O(destination), while it runs or
+    with a stop.
     Run it on the source, usually with C(delegate_to). It does not matter who started the process, as long as it has a QMP monitor.
   - One call does all of it. It derives the command line of the destination from that of the source and from what was plugged since,
     creates images of exactly the same size, starts QEMU there (as a transient systemd unit) so that it waits, and compares what the
@@ -70,12 +71,15 @@ options:
     description:
       - V(live_block) copies every disk that the guest may write to. V(live_shared) copies none; they must be on storage that both hosts
         share, which is proven by a file that is made for a moment beside each of them.
+      - V(offline) lets the guest shut down, copies the disks that are not on storage that both share, proves the copies block by block, and
+        starts it on the destination. It needs O(may_stop=true). Where that fails, the guest is started on the source again. Once the guest
+        is off, another run finishes a move that was interrupted.
     type: str
-    choices: [live_block, live_shared]
+    choices: [live_block, live_shared, offline]
     default: live_block
   base:
     description:
-      - What becomes of backing files with O(method=live_block). V(copy) copies the content of the whole chain. V(shared) copies the
+      - What becomes of backing files of disks that are copied. V(copy) copies the content of the whole chain. V(shared) copies the
         top layer only, as C(migrate -b -i) of old did; the backing file must be on the destination already, and is proven to be the
         same.
     type: str
@@ -137,6 +141,22 @@ options:
     type: str
     choices: [keep, rename, delete]
     default: keep
+  may_stop:
+    description:
+      - Permit O(method=offline) to stop a guest that runs. Without it such a move is refused.
+    type: bool
+    default: false
+  shutdown_timeout:
+    description: Seconds that a guest may take to shut down, for O(method=offline).
+    type: float
+    default: 300
+  shutdown_action:
+    description:
+      - What to do then. V(fail) ends the move; the guest may still shut down later, as it was asked to. V(destroy) ends its process without
+        asking it any more, which is like pulling its power cord.
+    type: str
+    choices: [fail, destroy]
+    default: fail
   accept:
     description:
       - Codes of findings that shall not stop the move, out of V(IMAGE_EXISTS) (an image that is in the way on the destination, and that no
@@ -173,6 +193,14 @@ EXAMPLES = r"""
         tap7: tap12
       ports:
         5901: 5907
+  delegate_to: kvm1
+
+- name: Move a guest that may be shut down for it to a host with another CPU
+  virtops.kvm.qemu_migration:
+    name: batch03
+    destination: root@kvm3.example.com
+    method: offline
+    may_stop: true
   delegate_to: kvm1
 """
 
@@ -217,7 +245,7 @@ move:
       description: How long the guest paused, as measured by QEMU; null where that is not known.
       type: int
     disk_bytes:
-      description: Bytes of disks that were copied, holes included; null where none were.
+      description: Bytes of disks that were copied, holes included (but for V(offline)); null where none were.
       type: int
     memory_bytes:
       description: Bytes of memory that were sent.
@@ -267,6 +295,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
     MEDIA,
     METHODS,
     POLICIES,
+    SHUTDOWN_ACTIONS,
     TIMEOUT_ACTIONS,
     BareContext,
     BareOptions,
@@ -304,6 +333,9 @@ def argument_spec() -> dict[str, t.Any]:
         "postcopy": {"type": "bool", "default": False},
         "legacy_block": {"type": "bool", "default": False},
         "source_disks": {"type": "str", "choices": list(POLICIES), "default": "keep"},
+        "may_stop": {"type": "bool", "default": False},
+        "shutdown_timeout": {"type": "float", "default": 300},
+        "shutdown_action": {"type": "str", "choices": list(SHUTDOWN_ACTIONS), "default": "fail"},
         "accept": {"type": "list", "elements": "str", "default": []},
     }
 

@@ -13,6 +13,9 @@ import dataclasses
 HANDED_OVER = "postmigrate"
 SWITCHING = "finish-migrate"
 INCOMING = "inmigrate"
+#: The guest has shut itself down, and its process stayed.
+SHUT_DOWN = "shutdown"
+OFFLINE = "offline"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,10 @@ class BareJournal:
     process, boot id of the host]; ``images`` and ``folders`` are what this move made on the destination, and all that its undo removes;
     ``source_run`` is the folder that an earlier move gave to the process that ends now; ``returned`` that the guest came back to the
     source since (``_qemu.departed`` reads and writes it).
+
+    An offline move goes on by its record alone, for a guest that is off tells nothing: ``argv``, ``user`` and ``disks`` are what the
+    destination gets, ``home`` is the command line by which the source starts it again, as ``home_user``; ``stopped`` tells that the
+    guest was asked to shut down, ``disabled`` that its unit does not start with the source any more.
     """
 
     id: str
@@ -90,6 +97,14 @@ class BareJournal:
     source_unit: str = ""
     source_run: str = ""
     ejected: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    argv: tuple[str, ...] = ()
+    user: str = ""
+    disks: tuple[MovedDisk, ...] = ()
+    base: str = "copy"
+    home: tuple[str, ...] = ()
+    home_user: str = ""
+    stopped: bool = False
+    disabled: bool = False
     error_code: str = ""
     message: str = ""
     returned: bool = False

@@ -176,6 +176,7 @@ class Agent:
             "missing": [path for path in needs if not os.path.exists(path)],
             "folders": [path for path in places if not os.path.isdir(path)],
             "existing": [path for path in images if os.path.lexists(path)],
+            "stamps": {path: stamp(path) for path in images},
             "interfaces": [name for name in interfaces if name not in there],
             "user": not user or _has_user(user),
             "free": {folder: _free(folder) for folder in {os.path.dirname(path) for path in images}},
@@ -236,18 +237,10 @@ class Agent:
         """Start the waiting guest and give who it is. Raises DESTINATION_FAILED with QEMU's words where it ends."""
         record = t.cast("Record", self._read(key))
         log, path = record["log"], record["socket"]
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        os.makedirs(os.path.dirname(log), mode=0o755, exist_ok=True)
-        if user:
-            person = pwd.getpwnam(user)
-            os.chown(os.path.dirname(path), person.pw_uid, person.pw_gid)
-        if _systemd():
-            self._run_unit(record["unit"], argv, user, log)
-        else:
-            _run_alone(argv, user, log)
+        launch(record["unit"], argv, user, log, path)
         there = wait_until(
             self._clock,
-            lambda: self._by_unit(record["unit"], path) or _ended(log),
+            lambda: self._by_unit(record["unit"], path) or has_spoken(log),
             bool,
             what=f"QEMU to start on {socket.gethostname()}",
             timeout=_START_SECONDS,
@@ -271,16 +264,6 @@ class Agent:
                 raise
             raise self._refused(log) from exc
         return there
-
-    def _run_unit(self, unit: str, argv: t.Sequence[str], user: str, log: str) -> None:
-        options = [f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}"]
-        options += ["--property=KillMode=mixed", "--property=TimeoutStopSec=60", *([f"--uid={user}"] if user else [])]
-        what = f"Starting the unit {unit} on {socket.gethostname()}"
-        words_of = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *options, "--", *argv]
-        with open(log, "ab"):
-            # Where QEMU ends before its pid could be asked for, the end of the file tells it.
-            pass
-        command.check(words_of, "DESTINATION_FAILED", what, timeout=_PROGRAM_SECONDS)
 
     def _refused(self, log: str) -> KvmError:
         with open(log, encoding="utf-8", errors="replace") as stream:
@@ -387,7 +370,36 @@ def _free(folder: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _ended(log: str) -> bool:
+def stamp(path: str) -> list[int]:
+    """What two hosts see alike of one file that they share; empty where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return []
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def launch(unit: str, argv: t.Sequence[str], user: str, log: str, path: str) -> None:
+    """Start a guest whose monitor of ours is at ``path``, in a unit where there is systemd; it may end at once."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    os.makedirs(os.path.dirname(log), mode=0o755, exist_ok=True)
+    if user:
+        person = pwd.getpwnam(user)
+        os.chown(os.path.dirname(path), person.pw_uid, person.pw_gid)
+    if not _systemd():
+        _run_alone(argv, user, log)
+        return
+    options = [f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}"]
+    options += ["--property=KillMode=mixed", "--property=TimeoutStopSec=60", *([f"--uid={user}"] if user else [])]
+    with open(log, "ab"):
+        # Where QEMU ends before its pid could be asked for, the end of the file tells it.
+        pass
+    words_of = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *options, "--", *argv]
+    what = f"Starting the unit {unit} on {socket.gethostname()}"
+    command.check(words_of, "DESTINATION_FAILED", what, timeout=_PROGRAM_SECONDS)
+
+
+def has_spoken(log: str) -> bool:
     """Whether QEMU has said something and is not to be seen: it ended."""
     return os.path.exists(log) and os.path.getsize(log) > 0
 

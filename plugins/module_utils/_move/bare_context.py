@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE, BareJournal, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Progress
@@ -25,13 +25,15 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import G
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import Session
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.visible import Visible
 
-METHODS = ("live_block", "live_shared")
+METHODS = ("live_block", "live_shared", OFFLINE)
 BASES = ("copy", "shared")
 MEDIA = ("refuse", "copy", "eject")
 POLICIES = ("keep", "rename", "delete")
 TIMEOUT_ACTIONS = ("abort", "postcopy")
+SHUTDOWN_ACTIONS = ("fail", "destroy")
 #: What a user may accept.
 ACCEPTABLE = ("IMAGE_EXISTS", "DISK_SPACE_SHORT")
+_LEAST = (("bandwidth", 0), ("max_downtime", 1), ("timeout", 0), ("parallel_connections", 0), ("shutdown_timeout", 0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,21 +56,21 @@ class BareOptions:
     user: t.Optional[str] = None
     accept: tuple[str, ...] = ()
     destination_arguments: tuple[str, ...] = ()
+    may_stop: bool = False
+    shutdown_timeout: float = 300
+    shutdown_action: str = "fail"
 
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be meant."""
-        for name, least in (("bandwidth", 0), ("max_downtime", 1), ("timeout", 0), ("parallel_connections", 0)):
+        for name, least in _LEAST:
             if getattr(self, name) < least:
                 raise InputError(name, f"The option '{name}' is {getattr(self, name)}, and must be at least {least}.")
         if self.parallel_connections > 255:
             raise InputError("parallel_connections", "The option 'parallel_connections' must be at most 255.")
         if self.timeout_action == "postcopy" and not self.postcopy:
             raise InputError("timeout_action", "The timeout action 'postcopy' needs the option 'postcopy' to be true.")
-        if self.base == "shared" and self.method != "live_block":
-            raise InputError(
-                "base",
-                "The option 'base' is for the method 'live_block': only that one copies disks while the guest runs.",
-            )
+        if self.base == "shared" and self.method == "live_shared":
+            raise InputError("base", "The option 'base' is for methods that copy disks: 'live_block' and 'offline'.")
         if self.legacy_block and (self.method != "live_block" or self.postcopy or self.parallel_connections):
             raise InputError(
                 "legacy_block",
@@ -83,7 +85,8 @@ class BareOptions:
 
 @dataclasses.dataclass(frozen=True)
 class BarePlan:
-    """What is to be done: the destination's command line without how it waits, the disks that travel, media that travel or go."""
+    """What is to be done: the destination's command line without how it waits, the disks that travel, media that travel or go; and
+    how the source starts the guest again, should that be needed."""
 
     argv: tuple[str, ...]
     disks: tuple[MovedDisk, ...]
@@ -96,6 +99,8 @@ class BarePlan:
     memory: int
     findings: tuple[Finding, ...]
     changes: tuple[Change, ...]
+    home: tuple[str, ...] = ()
+    home_user: str = ""
 
 
 @dataclasses.dataclass
@@ -118,6 +123,8 @@ class BareContext:
     monitor_address: str = ""
     monitor: t.Optional[Session] = None
     journal: t.Optional[BareJournal] = None
+    #: Why the source could not be started again.
+    trouble: str = ""
     warnings: list[str] = dataclasses.field(default_factory=list)
     stages: dict[str, float] = dataclasses.field(default_factory=dict)
     figures: dict[str, t.Any] = dataclasses.field(default_factory=dict)

@@ -12,6 +12,8 @@ import dataclasses
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
     HANDED_OVER,
     INCOMING,
+    OFFLINE,
+    SHUT_DOWN,
     SWITCHING,
     BareJournal,
     BareSighting,
@@ -24,7 +26,10 @@ FINISH = "finish"
 RELEASE = "release"
 ALREADY_THERE = "already_there"
 REFUSE = "refuse"
+CONTINUE = "continue"
 
+#: Stages in which the destination cannot have run the guest.
+BEFORE_SWITCH = ("claim", "prepare", "stop", "transfer")
 #: Stages from which on the destination may have the whole guest.
 _MAY_HAVE_SWITCHED = ("switch", "verify", "release")
 _STOPPED = (HANDED_OVER, SWITCHING)
@@ -36,7 +41,8 @@ _EARLY = ("setup", "active", "pre-switchover", "wait-unplug")
 class Decision:
     """``action``: MOVE begins; UNDO ends the destination's half (the source runs, or runs again once its migration is cancelled)
     and then begins; RESUME lets the source go on, because the destination is proven dead; FINISH lets the destination run, which
-    has all; RELEASE ends the source, because the destination runs. A refusal has ``code`` and ``message``."""
+    has all; RELEASE ends the source, because the destination runs; CONTINUE goes on with an offline move whose guest is off, which
+    never ran on the destination. A refusal has ``code`` and ``message``."""
 
     action: str
     code: str = ""
@@ -59,9 +65,31 @@ def decide(name: str, source: BareSighting, there: BareSighting, journal: BareJo
         return _foreign(name, source, there, journal)
     if there.found and there.error:
         return _mute(name, source, there, journal)
+    if journal is not None and journal.open and journal.method == OFFLINE and journal.stopped:
+        return _off(name, source, there, journal)
     if source.found:
         return _here(name, source, there, journal)
     return _not_here(name, source, there, journal)
+
+
+def _off(name: str, source: BareSighting, there: BareSighting, journal: BareJournal) -> Decision:
+    """The guest was asked to shut down for an offline move. On the destination it stands still until it is told to run."""
+    ran = there.found and there.state != "prelaunch"
+    told = journal.stage not in (*BEFORE_SWITCH, "switch")
+    if source.found and ran:
+        return _twice(name, source, there)
+    if source.found and told:
+        return Decision(
+            REFUSE,
+            "OWNERSHIP_UNPROVEN",
+            f"The guest '{name}' is {source.state} on {source.host} although it was moved to {there.host}, where it may have run since. "
+            "Nothing was touched. Find out which has the newer data; where it is that of the source, remove the images of the other.",
+        )
+    if source.found:
+        return Decision(MOVE if source.state == SHUT_DOWN and not there.found else UNDO)
+    if ran:
+        return Decision(RELEASE)
+    return Decision(FINISH if told else CONTINUE)
 
 
 def _torn(name: str, source: BareSighting, there: BareSighting) -> Decision:
@@ -128,6 +156,8 @@ def _not_here(name: str, source: BareSighting, there: BareSighting, journal: Bar
             f"The guest '{name}' runs neither on {source.host} nor on {there.host}; it ended while it was moved. What the move made "
             "on the destination is taken back where it had not been handed over; see the log there.",
         )
+    if journal is not None and (journal.stage, journal.method, journal.state) == ("done", OFFLINE, SHUT_DOWN):
+        return Decision(ALREADY_THERE)
     return Decision(
         REFUSE,
         "GUEST_NOT_FOUND",
@@ -142,7 +172,7 @@ def _complete(there: BareSighting) -> bool:
 
 
 def _never_continued(journal: BareJournal | None) -> bool:
-    return journal is not None and journal.stage in ("claim", "prepare", "transfer", "switch")
+    return journal is not None and journal.stage in (*BEFORE_SWITCH, "switch")
 
 
 def _foreign(name: str, source: BareSighting, there: BareSighting, journal: BareJournal | None) -> Decision:

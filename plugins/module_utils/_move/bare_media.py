@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.copy import CopyJob, copy_disk, foresee
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
@@ -19,6 +20,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
 def bring_media(context: BareContext, plan: BarePlan) -> None:
     """Copy or eject every medium of the plan; both are in the records before."""
     for disk in plan.media:
+        if context.options.media == "eject" and context.options.method == OFFLINE:
+            # The destination goes without it from its start.
+            continue
         if context.options.media == "eject":
             context.record(
                 ejected={

@@ -15,7 +15,12 @@ import typing as t
 import uuid as uuid_room
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
+    OFFLINE,
+    SHUT_DOWN,
+    BareJournal,
+    BareSighting,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import (
@@ -27,7 +32,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import 
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_decide as table
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import bring_media
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import prepare, transfer
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import carry_on, carry_out, finish_there
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import make_ready, prepare, transfer
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_survey import survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch import (
     figures_of,
@@ -87,6 +93,10 @@ def run(context: BareContext, *, check_mode: bool) -> BareReport:
         return _Run(context, check_mode).go()
 
 
+def _finish(context: BareContext) -> tuple[str, ...]:
+    return finish_there(context) if context.record_now().method == OFFLINE else finish(context)
+
+
 class _Run:
     """One run with its ends and its record."""
 
@@ -104,6 +114,8 @@ class _Run:
             return self._there(ALREADY_THERE, (), ())
         if decision.action in (table.FINISH, table.RELEASE):
             return self._finish(decision)
+        if decision.action == table.CONTINUE:
+            return self._carry_on()
         if decision.action in (table.UNDO, table.RESUME):
             if self._check_mode:
                 return self._planned(source, (Change(f"move of {context.name}", "undo", "interrupted", None),))
@@ -165,7 +177,19 @@ class _Run:
             raise KvmError(
                 "OWNERSHIP_UNPROVEN", f"There is no record of the move of '{context.name}'; nothing was touched."
             )
-        kept = finish(context) if decision.action == table.FINISH else release(context)
+        kept = _finish(context) if decision.action == table.FINISH else release(context)
+        return self._there(FINISHED, (change,), kept)
+
+    def _carry_on(self) -> BareReport:
+        context = self._context
+        change = Change(f"guest {context.name}", "move", context.source_host, context.far.host)
+        if self._check_mode:
+            return self._there(FINISHED, (change,), ())
+        self._claim()
+        try:
+            kept = carry_on(context)
+        except KvmError as error:
+            kept = self._recovered(error)
         return self._there(FINISHED, (change,), kept)
 
     def _there(self, outcome: str, changes: tuple[Change, ...], kept: tuple[str, ...]) -> BareReport:
@@ -211,11 +235,7 @@ class _Run:
         self._open(source, plan)
         try:
             bring_media(context, plan)
-            ports = prepare(context, plan)
-            mirrors = transfer(context, plan, ports)
-            switch(context, mirrors)
-            verify(context)
-            kept = release(context)
+            kept = self._offline(plan) if context.options.method == OFFLINE else self._live(plan)
         except KvmError as error:
             kept = self._recovered(error)
         text = f"The guest '{context.name}' moved from {context.source_host} to {context.far.host} in {context.elapsed():.1f} s"
@@ -224,8 +244,21 @@ class _Run:
         values = {**self._values(kept), "destination_argv": list(plan.argv)}
         return BareReport(MOVED, msg, plan.changes, plan.findings, tuple(context.warnings), values)
 
+    def _live(self, plan: BarePlan) -> tuple[str, ...]:
+        context = self._context
+        ports = prepare(context, plan)
+        mirrors = transfer(context, plan, ports)
+        switch(context, mirrors)
+        verify(context)
+        return release(context)
+
+    def _offline(self, plan: BarePlan) -> tuple[str, ...]:
+        make_ready(self._context, plan)
+        return carry_out(self._context)
+
     def _open(self, source: BareSighting, plan: BarePlan) -> None:
         context, now, move_id = self._context, self._context.clock.now(), uuid_room.uuid4().hex
+        before = self._journal()
         context.journal = BareJournal(
             id=move_id,
             key=context.key,
@@ -248,6 +281,15 @@ class _Run:
             source_disks_policy=context.options.source_disks,
             source_unit=plan.source_unit,
             source_run=run_folder(argv_of(source.pid)),
+            argv=plan.argv,
+            user=plan.user,
+            disks=plan.disks,
+            base=context.options.base,
+            home=plan.home,
+            home_user=plan.home_user,
+            # What an interrupted move made that has shut the guest down already.
+            images=before.images if before is not None and before.open else (),
+            folders=before.folders if before is not None and before.open else (),
         )
         context.record(stage="claim")
 
@@ -270,7 +312,7 @@ class _Run:
         source, there, decision = self._look()
         if decision.action == table.FINISH and error.error_code != "VERIFY_FAILED":
             try:
-                kept = finish(context)
+                kept = _finish(context)
             except KvmError as second:
                 self._note(second.error_code, second.message)
                 raise
@@ -292,18 +334,19 @@ class _Run:
 
     def _failure(self, error: KvmError, stage: str, source: BareSighting, left: list[str]) -> KvmError:
         context = self._context
-        now = look_here(context) if source.found else source
-        where = (
-            f"The guest is {now.state} on {context.source_host}"
-            if now.found
-            else f"The guest ended on {context.source_host}; its disks there are what it has"
-        )
+        now = look_here(context)
+        where = f"The guest is {now.state} on {context.source_host}"
+        if not now.found:
+            where = f"The guest ended on {context.source_host}; its disks there are what it has"
+        if context.trouble:
+            where = f"The guest is off on {context.source_host}, its disks there are whole, and it could not be started: {context.trouble}"
         rest = (
             f", and left on {context.far.host}: {', '.join(left)}"
             if left
             else f", and nothing of it is left on {context.far.host}"
         )
-        code = error.error_code if now.found else "GUEST_DIED"
+        off = context.trouble or (context.journal is not None and context.journal.state == SHUT_DOWN)
+        code = error.error_code if now.found or off else "GUEST_DIED"
         if code in ("MONITOR_GONE", "MONITOR_SILENT", "MONITOR_REFUSED", "TIMEOUT", "REMOTE_FAILED"):
             code = "MOVE_FAILED"
         self._note(code, error.message)

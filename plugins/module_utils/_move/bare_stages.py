@@ -49,6 +49,17 @@ def prepare(context: BareContext, plan: BarePlan) -> Ports:
         return ports
 
 
+def make_ready(context: BareContext, plan: BarePlan) -> None:
+    """What can be made on the destination before a guest that is moved offline shuts down."""
+    with context.stage("prepare"):
+        context.tell("prepare")
+        context.check_stop("its preparation")
+        _folders(context, plan)
+        for disk in plan.disks:
+            if "IMAGE_EXISTS" in context.options.accept and not disk.path.startswith("/dev/"):
+                context.far.call("clear_way", path=disk.path)
+
+
 def _folders(context: BareContext, plan: BarePlan) -> None:
     wanted = sorted(
         {*plan.places, *(posixpath.dirname(disk.path) for disk in plan.disks if not disk.path.startswith("/dev/"))}

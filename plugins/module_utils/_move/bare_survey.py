@@ -10,20 +10,26 @@ from __future__ import annotations
 import os
 import posixpath
 import pwd
-import secrets
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import FORMATS
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE, SHUT_DOWN, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
-from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT, hard_blocker, warning
-from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker, warning
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import layers, prove_bases
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs import (
+    in_place,
+    lacks,
+    one_and_the_same,
+    unshared,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import hotplug, processes, visible
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import parse
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.derive import Derived, Seen, derive, parts_named
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 
 _PROGRAM_SECONDS = 30.0
 
@@ -38,11 +44,12 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
     disks, media = _disks(context, blocks, findings)
     named = parts_named(argv)
     added, problems = hotplug.added(ask, named)
+    gone = hotplug.removed(ask, named)
     gone_media, media_disks = _media(context, media, findings)
     images = {disk.source: (disk.path, disk.format) for disk in (*disks, *media) if disk not in gone_media}
     derived = derive(
         argv, cwd, context.mapping,
-        Seen(seen.machine, images, frozenset(disk.source for disk in gone_media), added, hotplug.removed(ask, named)),
+        Seen(seen.machine, images, frozenset(disk.source for disk in gone_media), added, gone),
     )  # fmt: skip
     findings += [
         hard_blocker(
@@ -54,36 +61,56 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
     if context.options.destination_arguments:
         program = context.mapping.base.emulator or argv[0]
         derived = Derived((program, *context.options.destination_arguments), places=derived.places)
-    copied = disks if context.options.method == "live_block" else ()
+    copied, stay = _copied(context, disks, probe)
     user = _user(context, pid, argv)
-    findings += _destination(context, derived, copied, media_disks, user, seen.machine)
+    findings += lacks(context, derived, copied, stay, media_disks, user, seen.machine)
     if context.options.method == "live_shared" and probe:
-        findings += _shared(context, disks)
-    if copied and probe:
-        findings += _in_place(context, copied)
+        findings += unshared(context, disks)
+    if context.options.method == "live_block" and probe:
+        findings += in_place(context, copied)
     if context.options.base == "shared":
         findings += prove_bases(context, _bases(context, blocks))
     unit = _unit(context, pid, findings)
-    status = ask("query-status")["status"]
     return BarePlan(
         argv=derived.argv,
         disks=tuple(copied),
         media=tuple([*media_disks, *gone_media] if context.options.media != "refuse" else ()),
         places=derived.places,
         user=user,
-        state="paused" if status in ("paused", "prelaunch") else "running",
+        state=_state(context, ask("query-status")["status"]),
         source_unit=unit,
         visible=seen,
         memory=sum(seen.memory.values()),
         findings=tuple(findings),
         changes=tuple(_changes(context, copied, media_disks, gone_media, unit)),
+        home=derive(argv, cwd, GuestMapping(), Seen(seen.machine, {}, frozenset(), added, gone)).argv,
+        home_user=_user_of(pid, argv),
     )
+
+
+def _copied(context: BareContext, disks: t.Sequence[MovedDisk], probe: bool) -> tuple[list[MovedDisk], list[MovedDisk]]:
+    """The disks that are copied, and those that stay where they are, on storage that both hosts share."""
+    if context.options.method == "live_block":
+        return list(disks), []
+    if context.options.method == "live_shared":
+        return [], list(disks)
+    stay = one_and_the_same(context, disks, probe=probe)
+    return [disk for disk in disks if disk not in stay], stay
+
+
+def _state(context: BareContext, status: str) -> str:
+    """As what it is to arrive. One that has shut itself down since an earlier run asked it to is to run again."""
+    journal = context.journal
+    if status == SHUT_DOWN:
+        return journal.state if journal is not None and journal.open and journal.stopped else SHUT_DOWN
+    return "paused" if status in ("paused", "prelaunch") else "running"
 
 
 def _blockers(context: BareContext, ask: t.Callable[..., t.Any]) -> list[Finding]:
     """What QEMU itself says against it."""
     subject, found = f"guest {context.name}", []
-    for reason in ask("query-migrate").get("blocked-reasons", ()):
+    offline = context.options.method == OFFLINE
+    for reason in () if offline else ask("query-migrate").get("blocked-reasons", ()):
         message = f"QEMU says that the guest '{context.name}' cannot be migrated: {reason}."
         found.append(hard_blocker("MIGRATION_BLOCKED", subject, message, "Remove what it names."))
     jobs = [job["device"] for job in ask("query-block-jobs")]
@@ -91,7 +118,15 @@ def _blockers(context: BareContext, ask: t.Callable[..., t.Any]) -> list[Finding
         message = f"Block jobs run for the guest '{context.name}': {', '.join(jobs)}."
         found.append(hard_blocker("JOB_RUNNING", subject, message, "Wait for their end, or end them.", jobs=jobs))
     state = ask("query-status")["status"]
-    if state not in ("running", "paused"):
+    if offline and state not in ("running", SHUT_DOWN):
+        message = (
+            f"The guest '{context.name}' is in the state '{state}', in which it hears nobody who asks it to shut down."
+        )
+        found.append(hard_blocker("NOT_ACTIVE", subject, message, "Let it run first, or move it live.", state=state))
+    if offline and state != SHUT_DOWN and not context.options.may_stop:
+        message = f"The guest '{context.name}' runs, and the method 'offline' would stop it."
+        found.append(hard_blocker("MAY_NOT_STOP", subject, message, "Permit it by may_stop, or move it live."))
+    if not offline and state not in ("running", "paused"):
         message = f"The guest '{context.name}' is in the state '{state}', in which nothing can be moved live."
         found.append(hard_blocker("NOT_ACTIVE", subject, message, "Let it run, or pause it, first.", state=state))
     return found
@@ -111,7 +146,8 @@ def _disks(
         device, path = block.get("device", ""), str(inserted["file"])
         key = device or block.get("qdev", "")
         local = path.startswith("/")
-        if not local and not inserted["ro"] and context.options.method == "live_block":
+        offline = context.options.method == OFFLINE
+        if not local and not inserted["ro"] and context.options.method != "live_shared":
             message = f"The disk '{key}' of the guest '{context.name}' is no file and no device of this host ({path})."
             findings.append(
                 hard_blocker(
@@ -119,6 +155,11 @@ def _disks(
                 )
             )
             continue
+        if offline and local and not inserted["ro"] and _form(inserted["drv"]) not in FORMATS:
+            message = f"The disk '{key}' of the guest '{context.name}' has the format {inserted['drv']}, which is not copied offline."
+            findings.append(
+                hard_blocker("DISK_TYPE_UNSUPPORTED", f"disk {key}", message, "Convert it, or use live_block.")
+            )
         target = mapping.disks.get(device) or mapping.disks.get(block.get("qdev", "")) or mapping.path(path)
         image = inserted["image"]
         below = layers(image)
@@ -145,6 +186,11 @@ def _disks(
 def _bases(context: BareContext, blocks: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, tuple[str, str]]:
     images = [block["inserted"]["image"] for block in blocks if block.get("inserted") and not block["inserted"]["ro"]]
     return {path: (context.mapping.base.path(path), kind) for image in images for path, kind in layers(image)}
+
+
+def _form(driver: str) -> str:
+    """The format of what a driver reads; one of devices and plain files reads raw."""
+    return "raw" if driver in ("host_device", "file") else driver
 
 
 def _owner(path: str) -> str:
@@ -180,6 +226,11 @@ def _user(context: BareContext, pid: int, argv: t.Sequence[str]) -> str:
     """As whom the destination's QEMU is started; empty for root, which QEMU may leave by itself (-runas)."""
     if context.options.user:
         return "" if context.options.user == "root" else context.options.user
+    return _user_of(pid, argv)
+
+
+def _user_of(pid: int, argv: t.Sequence[str]) -> str:
+    """As whom the source's QEMU was started; empty for root."""
     number = processes.user_of(pid)
     if number == 0 or any(word in ("-runas", "-run-with") for word in argv):
         return ""
@@ -187,158 +238,6 @@ def _user(context: BareContext, pid: int, argv: t.Sequence[str]) -> str:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return ""
-
-
-def _destination(
-    context: BareContext,
-    derived: Derived,
-    disks: t.Sequence[MovedDisk],
-    media: t.Sequence[MovedDisk],
-    user: str,
-    machine: str,
-) -> list[Finding]:
-    """What the destination lacks."""
-    program, host, subject = derived.argv[0], context.far.host, f"host {context.far.host}"
-    images = [disk.path for disk in disks if not disk.path.startswith("/dev/")]
-    devices = [disk.path for disk in disks if disk.path.startswith("/dev/")]
-    made = {disk.path for disk in media}
-    needs = [path for path in (*derived.needs, *devices) if path not in made]
-    if context.options.method == "live_shared":
-        needs += [path for path in _writable(context) if path not in needs]
-    facts = context.far.facts(
-        program=program,
-        needs=needs,
-        places=list(derived.places),
-        images=images,
-        interfaces=[*derived.bridges, *_fixed_taps(derived)],
-        user=user,
-    )
-    found = []
-    if not facts["program"]:
-        found.append(
-            hard_blocker(
-                "QEMU_MISSING",
-                subject,
-                f"{host} does not have the program {program}.",
-                "Install it, or map the emulator.",
-            )
-        )
-    elif machine not in facts["machines"]:
-        message = f"QEMU on {host} does not know the machine {machine} of the guest '{context.name}'."
-        found.append(hard_blocker("MACHINE_UNSUPPORTED", subject, message, "Choose a host with a QEMU that knows it."))
-    for path in facts["missing"]:
-        message = f"{host} does not have {path}, which the guest '{context.name}' needs."
-        found.append(hard_blocker("FILE_MISSING", subject, message, "Put it there, or map its path.", path=path))
-    for name in facts["interfaces"]:
-        kind = "BRIDGE_MISSING" if name in derived.bridges else "TAP_MISSING"
-        message = f"{host} does not have the interface {name}, which the guest '{context.name}' uses."
-        found.append(hard_blocker(kind, subject, message, "Create it, or map its name.", interface=name))
-    if not facts["user"]:
-        message = f"{host} has no user '{user}', as whom the guest '{context.name}' runs."
-        found.append(hard_blocker("USER_MISSING", subject, message, "Create it, or name another one with user."))
-    for path in facts["existing"]:
-        found.append(
-            _acceptable(
-                context,
-                "IMAGE_EXISTS",
-                f"image {path}",
-                f"{host} has {path} already.",
-                "Move it away, or accept that it is replaced.",
-                path,
-            )
-        )
-    found += _space(context, disks, facts["free"])
-    return found
-
-
-def _writable(context: BareContext) -> list[str]:
-    return [
-        context.mapping.base.disks.get(block.get("device", "")) or context.mapping.base.path(block["inserted"]["file"])
-        for block in context.source().execute("query-block")
-        if block.get("inserted") and not block["inserted"]["ro"] and block["inserted"]["file"].startswith("/")
-    ]
-
-
-def _fixed_taps(derived: Derived) -> list[str]:
-    """Interfaces that nobody makes when QEMU starts: without a script they have to be there."""
-    lines = [option.keys for option in parse(derived.argv).all("netdev", "nic", "net")]
-    return [keys.get("ifname") for keys in lines if keys.get("script") == "no" and keys.get("ifname")]
-
-
-def _acceptable(context: BareContext, code: str, subject: str, message: str, remedy: str, path: str) -> Finding:
-    severity = WARNING if code in context.options.accept else BLOCKER
-    return Finding(code, severity, subject, message, {"path": path}, remedy, ACCEPT)
-
-
-def _space(context: BareContext, disks: t.Sequence[MovedDisk], free: t.Mapping[str, int]) -> list[Finding]:
-    wanted: dict[str, int] = {}
-    for disk in disks:
-        folder = posixpath.dirname(disk.path)
-        if folder in free and not disk.path.startswith("/dev/"):
-            wanted[folder] = wanted.get(folder, 0) + _allocated(disk.source)
-    return [
-        _acceptable(
-            context, "DISK_SPACE_SHORT", f"folder {folder}",
-            f"{context.far.host} has {free[folder]} bytes free at {folder}, and the disks have {size} there.", "Make room.", folder,
-        )
-        for folder, size in wanted.items()
-        if size > free[folder]
-    ]  # fmt: skip
-
-
-def _allocated(path: str) -> int:
-    try:
-        return os.stat(path).st_blocks * 512
-    except OSError:
-        return 0
-
-
-def _shared(context: BareContext, disks: t.Sequence[MovedDisk]) -> list[Finding]:
-    """Proof that the folder of each disk is one and the same on both hosts: what we make here is seen there."""
-    found = []
-    for folder, path in sorted(
-        {
-            (posixpath.dirname(disk.source), posixpath.dirname(disk.path))
-            for disk in disks
-            if disk.source.startswith("/") and not disk.source.startswith("/dev/")
-        }
-    ):
-        mark = f".virtops-{secrets.token_hex(8)}"
-        with open(posixpath.join(folder, mark), "wb"):
-            pass
-        try:
-            facts = context.far.facts(
-                needs=[posixpath.join(path, mark)],
-            )
-        finally:
-            os.unlink(posixpath.join(folder, mark))
-        if facts["missing"]:
-            message = f"{path} on {context.far.host} is not the folder {folder} of {context.source_host}."
-            found.append(
-                hard_blocker(
-                    "STORAGE_NOT_SHARED",
-                    f"folder {folder}",
-                    message,
-                    "Use live_block, or mount the same storage there.",
-                )
-            )
-    return found
-
-
-def _in_place(context: BareContext, disks: t.Sequence[MovedDisk]) -> list[Finding]:
-    """Disks whose copy would be made in the place of the original, for both hosts see one and the same folder there."""
-    files = [disk for disk in disks if not disk.path.startswith("/dev/")]
-    there = context.far.facts(images=[disk.path for disk in files])["existing"] if files else []
-    return [
-        hard_blocker(
-            "IMAGE_SHARED", f"disk {disk.key}",
-            f"The disk {disk.key} of the guest '{context.name}' lies on storage that both hosts share ({disk.source}), so its copy would "
-            "take its own place.",
-            "Use live_shared, or map the disk to another place.", path=disk.path,
-        )
-        for disk in files
-        if disk.path in there and posixpath.basename(disk.path) == posixpath.basename(disk.source) and not _shared(context, [disk])
-    ]  # fmt: skip
 
 
 def _unit(context: BareContext, pid: int, findings: list[Finding]) -> str:
@@ -370,6 +269,8 @@ def _changes(
     unit: str,
 ) -> t.Iterator[Change]:
     host = context.far.host
+    if context.options.method == OFFLINE:
+        yield Change(f"guest {context.name}", "shut down", "running", "off")
     yield Change(f"guest {context.name}", "move", context.source_host, host)
     for disk in (*disks, *media):
         yield Change(f"image {host}:{disk.path}", "create", None, {"format": disk.format, "size": disk.size})

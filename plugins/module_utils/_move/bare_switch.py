@@ -103,7 +103,7 @@ def release(context: BareContext) -> tuple[str, ...]:
     with context.stage("release"):
         context.tell("release")
         _memory_followed(context)
-        _end_source(context)
+        end_source(context)
         if journal.source_run:
             shutil.rmtree(journal.source_run, ignore_errors=True)
         kept = []
@@ -141,7 +141,8 @@ def _memory_followed(context: BareContext) -> None:
         context.clock.sleep(_FOLLOW_POLL)
 
 
-def _end_source(context: BareContext) -> None:
+def end_source(context: BareContext) -> None:
+    """The source's process goes, with its unit."""
     journal = context.record_now()
     if not journal.source:
         return

@@ -13,8 +13,16 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError, TimeoutExpired
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import HANDED_OVER, SWITCHING, BareSighting
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
+    HANDED_OVER,
+    OFFLINE,
+    SHUT_DOWN,
+    SWITCHING,
+    BareSighting,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_decide import BEFORE_SWITCH
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import bring_home, stay_after_shutdown
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, processes
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import connect
 
@@ -127,6 +135,8 @@ def take_back(context: BareContext, source: BareSighting) -> list[str]:
     dead = _kill_there(context)
     if source.found:
         _source_goes_on(context, dead)
+    elif context.journal is not None and (dead or context.journal.stage in BEFORE_SWITCH):
+        context.trouble = bring_home(context)
     left = []
     if dead:
         with contextlib.suppress(KvmError):
@@ -167,8 +177,29 @@ def _source_goes_on(context: BareContext, dead: bool) -> None:
     if state in (HANDED_OVER, SWITCHING) and wanted == "running":
         # One that somebody paused stays paused.
         monitor.execute("cont")
+    if journal is not None and journal.method == OFFLINE:
+        _boots_again(context, state)
     if journal is not None:
         _insert_again(context, monitor)
+
+
+def _boots_again(context: BareContext, state: str) -> None:
+    """A guest that an offline move asked to shut down: where it has done so, its process is still there, and it boots in that."""
+    journal, monitor = context.record_now(), context.source()
+    if not journal.stopped:
+        return
+    stay_after_shutdown(context, stay=False)
+    if state == SHUT_DOWN and journal.state != SHUT_DOWN:
+        monitor.execute("system_reset")
+        wait_until(
+            context.clock,
+            lambda: monitor.execute("query-status")["status"],
+            lambda seen: seen != SHUT_DOWN,
+            what=f"the guest to reset on {context.source_host}",
+            timeout=_SETTLE_SECONDS,
+            interval=0.05,
+        )
+        monitor.execute("cont")
 
 
 def _insert_again(context: BareContext, monitor: t.Any) -> None:
