@@ -13,7 +13,7 @@ author: The virtops.kvm authors (!UNKNOWN)
 description:
   - Moves a bare QEMU process, one that libvirt does not manage, from the host that the task runs on to O(destination), while it runs or
     with a stop.
-    Run it on the source, usually with C(delegate_to). It does not matter who started the process, as long as it has a QMP monitor.
+    Run it on the source, usually with C(delegate_to). It does not matter who started the process, as long as it has a monitor on a socket.
   - One call does all of it. It derives the command line of the destination from that of the source and from what was plugged since,
     creates images of exactly the same size, starts QEMU there (as a transient systemd unit) so that it waits, and compares what the
     guest sees on both, machine, processors, memory and every device, because QEMU itself does not. It mirrors the disks, sends the memory,
@@ -47,7 +47,9 @@ options:
     required: true
   monitor:
     description:
-      - The QMP monitor of the guest on the source, as V(unix:/PATH) or V(tcp:HOST:PORT). Without it, the first one of its command line.
+      - The monitor of the guest on the source, as V(unix:/PATH) or V(tcp:HOST:PORT). Without it, the first QMP monitor of its command line,
+        else the first human one. A human monitor will do for V(offline) and V(live_shared), and with O(legacy_block) for V(live_block);
+        the copy of a disk by a mirror can fail without a word of it there, so that is refused.
     type: str
   destination:
     description:
@@ -134,6 +136,19 @@ options:
       - Let C(migrate -b) of QEMU before 9.1 copy the disks with the memory instead of mirrors, or C(migrate -i) with O(base=shared).
     type: bool
     default: false
+  tls:
+    description:
+      - Encrypt what a live method sends, memory and disks alike, by certificates by which both sides prove who they are. The certificate of
+        the destination must have the name or address in O(migration_address), or else that in O(destination). The copies of V(offline) are
+        always encrypted.
+    type: bool
+    default: false
+  tls_dir:
+    description:
+      - The folder of the certificates for O(tls=true), the same on both hosts, in the form that QEMU and libvirt use; C(ca-cert.pem),
+        C(client-cert.pem) and C(client-key.pem) on the source, C(server-cert.pem) and C(server-key.pem) on the destination.
+    type: str
+    default: /etc/pki/qemu
   source_disks:
     description:
       - What becomes of the copied images on the source once the guest runs on the destination. V(keep) leaves them, V(rename) appends
@@ -167,7 +182,7 @@ options:
     default: []
 requirements:
   - QEMU 6.2 or newer on both hosts, and Python 3.9 on the destination
-  - C(python3-libnbd) and C(qemu-nbd) for O(media=copy) and O(base=shared)
+  - C(python3-libnbd) and C(qemu-nbd) for O(media=copy), O(base=shared) and O(method=offline)
 seealso:
   - module: virtops.kvm.domain_migration
   - module: virtops.kvm.disk_copy
@@ -332,6 +347,8 @@ def argument_spec() -> dict[str, t.Any]:
         "timeout_action": {"type": "str", "choices": list(TIMEOUT_ACTIONS), "default": "abort"},
         "postcopy": {"type": "bool", "default": False},
         "legacy_block": {"type": "bool", "default": False},
+        "tls": {"type": "bool", "default": False},
+        "tls_dir": {"type": "str", "default": "/etc/pki/qemu"},
         "source_disks": {"type": "str", "choices": list(POLICIES), "default": "keep"},
         "may_stop": {"type": "bool", "default": False},
         "shutdown_timeout": {"type": "float", "default": 300},

@@ -21,8 +21,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import 
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import Session
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.tls import FOLDER
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.visible import Visible
 
 METHODS = ("live_block", "live_shared", OFFLINE)
@@ -51,6 +53,8 @@ class BareOptions:
     postcopy: bool = False
     parallel_connections: int = 0
     legacy_block: bool = False
+    tls: bool = False
+    tls_dir: str = FOLDER
     media: str = "refuse"
     source_disks: str = "keep"
     user: t.Optional[str] = None
@@ -76,6 +80,8 @@ class BareOptions:
                 "legacy_block",
                 "The option 'legacy_block' needs the method 'live_block', without post-copy and multifd.",
             )
+        if not self.tls_dir.startswith("/") or not self.tls_dir.isprintable():
+            raise InputError("tls_dir", f"The option 'tls_dir' needs the path of a folder, not {self.tls_dir!r}.")
         for code in self.accept:
             if code not in ACCEPTABLE:
                 raise InputError(
@@ -121,7 +127,7 @@ class BareContext:
     progress_id: str = ""
     uuid: str = ""
     monitor_address: str = ""
-    monitor: t.Optional[Session] = None
+    monitor: t.Union[Session, HumanSession, None] = None
     journal: t.Optional[BareJournal] = None
     #: Why the source could not be started again.
     trouble: str = ""
@@ -134,7 +140,7 @@ class BareContext:
         """Seconds since the run began."""
         return self.clock.monotonic() - self.begun
 
-    def source(self) -> Session:
+    def source(self) -> Session | HumanSession:
         """The source's monitor. Raises GUEST_DIED where there is none."""
         if self.monitor is None:
             raise KvmError("GUEST_DIED", f"The guest '{self.name}' is not on {self.source_host} any more.")

@@ -12,11 +12,12 @@ import posixpath
 import secrets
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT, hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_agent import stamp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import tls
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import parse
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.derive import Derived
 
@@ -81,6 +82,25 @@ def lacks(
         )
     found += _space(context, disks, facts["free"])
     return found
+
+
+def certificates(context: BareContext) -> list[Finding]:
+    """Files that TLS needs, on the side that lacks them. What is copied offline has a key of its own."""
+    options = context.options
+    if not options.tls or options.method == OFFLINE:
+        return []
+    lacking = {
+        context.source_host: [path for path in tls.files(options.tls_dir, tls.CLIENT) if not os.path.exists(path)],
+        context.far.host: context.far.facts(needs=tls.files(options.tls_dir, tls.SERVER))["missing"],
+    }
+    return [
+        hard_blocker(
+            "TLS_UNAVAILABLE", f"host {host}", f"{host} lacks {', '.join(paths)}, which the streams of QEMU need for TLS.",
+            "Install the certificates of one authority there, or name their folder by tls_dir.", hosts=[host],
+        )
+        for host, paths in lacking.items()
+        if paths
+    ]  # fmt: skip
 
 
 def _fixed_taps(derived: Derived) -> list[str]:

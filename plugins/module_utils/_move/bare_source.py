@@ -43,12 +43,12 @@ def monitor_of(name: str, asked: str, workspace: Workspace, key: str) -> tuple[s
     if asked:
         parse_address(asked)
         return asked, uuid
-    found = [address for kind, address in words.monitors_of(argv) if kind == "qmp"]
+    # Those of QMP first.
+    found = [address for _kind, address in words.monitors_of(argv)]
     if not found:
         raise KvmError(
             "NO_MONITOR",
-            f"The guest '{name}' (process {pids[0]}) has no QMP monitor on a socket (-qmp), without "
-            "which it cannot be moved while it runs.",
+            f"The guest '{name}' (process {pids[0]}) has no monitor on a socket (-qmp, -monitor), without which it cannot be asked.",
             pid=pids[0],
         )
     return _absolute(found[0], processes.cwd_of(pids[0])), uuid

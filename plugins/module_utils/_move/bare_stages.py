@@ -13,11 +13,12 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk.sshtarget import SshTarget
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, visible
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, tls, visible
 
 #: How long QEMU may take for a step that is over at once where both sides live.
 STEP_SECONDS = 30.0
@@ -144,14 +145,18 @@ def _listen(context: BareContext, plan: BarePlan, ports: Ports) -> None:
     _refuse_unknown(context, both)
     chosen = [{"capability": name, "state": value} for name, value in wanted.items() if name in known]
     context.there("migrate-set-capabilities", {"capabilities": chosen})
+    if context.options.tls:
+        tls.add(context.there, tls.SERVER, context.options.tls_dir, context.far.host)
     if context.options.parallel_connections:
         context.there("migrate-set-parameters", {"multifd-channels": context.options.parallel_connections})
     host = f"[{ports.address}]" if ":" in ports.address else ports.address
     context.there("migrate-incoming", {"uri": f"tcp:{host}:{ports.migration}"})
     if not plan.disks or context.options.legacy_block:
         return
-    server = {"type": "inet", "data": {"host": ports.address, "port": str(ports.disks)}}
-    context.there("nbd-server-start", {"addr": server})
+    server: dict[str, t.Any] = {"addr": {"type": "inet", "data": {"host": ports.address, "port": str(ports.disks)}}}
+    if context.options.tls:
+        server["tls-creds"] = tls.CREDENTIALS
+    context.there("nbd-server-start", server)
     nodes = {
         name: block["inserted"]["node-name"]
         for block in context.there("query-block")
@@ -196,10 +201,19 @@ def _refuse_unknown(context: BareContext, known: t.AbstractSet[str]) -> None:
 def transfer(context: BareContext, plan: BarePlan, ports: Ports) -> mirror.Mirrors:
     """Disks, then memory, up to where the guest stands still on the source and its devices have not been sent."""
     source, options = context.source(), context.options
-    mirrors = mirror.Mirrors(source, plan.disks, top=options.base == "shared", bandwidth=options.bandwidth)
+    mirrors = mirror.Mirrors(
+        source,
+        plan.disks,
+        top=options.base == "shared",
+        bandwidth=options.bandwidth,
+        name=_name_in_certificate(context),
+    )
     limit = time_limit(options.timeout, plan.memory, sum(disk.size for disk in plan.disks))
     with context.stage("transfer"):
         mirror.clear(source)
+        tls.drop(source.execute)
+        if options.tls:
+            tls.add(source.execute, tls.CLIENT, options.tls_dir, context.source_host)
         if plan.disks and not options.legacy_block:
             for number in range(len(plan.disks)):
                 mirrors.begin(number, ports.address, ports.disks)
@@ -207,6 +221,12 @@ def transfer(context: BareContext, plan: BarePlan, ports: Ports) -> mirror.Mirro
         _migrate(context, ports)
         _sent(context, plan, mirrors, limit)
     return mirrors
+
+
+def _name_in_certificate(context: BareContext) -> str:
+    """As whom the destination has to prove itself; empty without TLS. The streams go to its address, which no certificate need have."""
+    options = context.options
+    return (options.migration_address or SshTarget.parse(context.destination).host) if options.tls else ""
 
 
 def _mirrored(context: BareContext, mirrors: mirror.Mirrors, limit: float) -> None:
@@ -245,6 +265,8 @@ def _migrate(context: BareContext, ports: Ports) -> None:
     }
     if options.parallel_connections:
         parameters["multifd-channels"] = options.parallel_connections
+    if options.tls:
+        parameters["tls-hostname"] = _name_in_certificate(context)
     mirror.apply(source, mirror.settings(source, wanted), parameters)
     host = f"[{ports.address}]" if ":" in ports.address else ports.address
     arguments: dict[str, t.Any] = {"uri": f"tcp:{host}:{ports.migration}"}

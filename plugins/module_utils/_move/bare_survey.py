@@ -22,6 +22,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import 
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import layers, prove_bases
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs import (
+    certificates,
     in_place,
     lacks,
     one_and_the_same,
@@ -29,6 +30,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs impor
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import hotplug, processes, visible
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.derive import Derived, Seen, derive, parts_named
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 
 _PROGRAM_SECONDS = 30.0
@@ -68,6 +70,7 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
         findings += unshared(context, disks)
     if context.options.method == "live_block" and probe:
         findings += in_place(context, copied)
+    findings += certificates(context)
     if context.options.base == "shared":
         findings += prove_bases(context, _bases(context, blocks))
     unit = _unit(context, pid, findings)
@@ -113,6 +116,19 @@ def _blockers(context: BareContext, ask: t.Callable[..., t.Any]) -> list[Finding
     for reason in () if offline else ask("query-migrate").get("blocked-reasons", ()):
         message = f"QEMU says that the guest '{context.name}' cannot be migrated: {reason}."
         found.append(hard_blocker("MIGRATION_BLOCKED", subject, message, "Remove what it names."))
+    if (
+        isinstance(context.source(), HumanSession)
+        and context.options.method == "live_block"
+        and not context.options.legacy_block
+    ):
+        found.append(
+            hard_blocker(
+                "HUMAN_MONITOR_ONLY", subject,
+                f"The guest '{context.name}' has a human monitor only, which does not tell whether the copy of a disk failed; so its disks "
+                "cannot be copied safely while it runs.",
+                "Use method offline or live_shared, legacy_block with QEMU before 9.1, or start it with -qmp unix:PATH,server=on,wait=off.",
+            )
+        )  # fmt: skip
     jobs = [job["device"] for job in ask("query-block-jobs")]
     if jobs:
         message = f"Block jobs run for the guest '{context.name}': {', '.join(jobs)}."

@@ -23,8 +23,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_decide import BEFORE_SWITCH
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import bring_home, stay_after_shutdown
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, processes
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import connect
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, processes, tls
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.monitor import connect
 
 _HUNG_SECONDS = 5.0
 _SETTLE_SECONDS = 60.0
@@ -72,7 +72,7 @@ def reachable_monitor(context: BareContext) -> t.Any:
                 raise
             context.monitor.close()
             context.monitor = None
-    context.monitor = connect(context.monitor_address)
+    context.monitor = connect(context.monitor_address).commanded()
     return context.monitor
 
 
@@ -165,6 +165,7 @@ def _source_goes_on(context: BareContext, dead: bool) -> None:
         context.clock, lambda: mirror.running(monitor), lambda left: not left, what="the mirrors to end", timeout=_SETTLE_SECONDS,
     )  # fmt: skip
     mirror.clear(monitor)
+    tls.drop(monitor.execute)
     state = monitor.execute("query-status")["status"]
     journal = context.journal
     wanted = journal.state if journal is not None else "running"

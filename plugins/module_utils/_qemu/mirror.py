@@ -15,7 +15,11 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import tls
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import Session
+
+Spoken = t.Union[Session, HumanSession]
 
 JOB, TARGET, PROTOCOL = "virtops-move-", "virtops-to-", "virtops-nbd-"
 MIB = 1 << 20
@@ -24,24 +28,28 @@ _UNLIMITED = 1 << 50
 
 
 class Mirrors:
-    """The mirrors of the disks of one move. ``tls`` is the id of the credentials object, empty without."""
+    """The mirrors of the disks of one move. With TLS ``name`` is what the destination's certificate has to say; empty without."""
 
     def __init__(
-        self, monitor: Session, disks: t.Sequence[MovedDisk], *, top: bool, bandwidth: int, tls: str = ""
+        self, monitor: Spoken, disks: t.Sequence[MovedDisk], *, top: bool, bandwidth: int, name: str = ""
     ) -> None:
         self._monitor = monitor
         self._disks = disks
         self._top = top
         self._bandwidth = bandwidth
-        self._tls = tls
+        self._name = name
 
     def begin(self, number: int, address: str, port: int) -> None:
         """Begin to mirror disk ``number`` to the export of that number."""
         disk = self._disks[number]
         server = {"type": "inet", "host": address, "port": str(port)}
-        protocol = {"driver": "nbd", "node-name": f"{PROTOCOL}{number}", "server": server, "export": export(number)}
-        if self._tls:
-            protocol["tls-creds"] = self._tls
+        protocol: dict[str, t.Any] = {
+            "driver": "nbd", "node-name": f"{PROTOCOL}{number}", "server": server, "export": export(number),
+        }  # fmt: skip
+        if self._name:
+            protocol["tls-creds"] = tls.CREDENTIALS
+            if self._monitor.schema().has_argument("blockdev-add", "tls-hostname"):
+                protocol["tls-hostname"] = self._name
         target = {
             "driver": "raw", "node-name": f"{TARGET}{number}", "discard": "unmap", "detect-zeroes": "unmap", "file": protocol,
         }  # fmt: skip
@@ -88,7 +96,7 @@ def export(number: int) -> str:
     return f"disk-{number}"
 
 
-def cancel(monitor: Session) -> None:
+def cancel(monitor: Spoken) -> None:
     """End our mirrors by force, without waiting."""
     for job in monitor.execute("query-jobs"):
         if job["id"].startswith(JOB) and job["status"] not in ("concluded", "null", "aborting"):
@@ -96,12 +104,12 @@ def cancel(monitor: Session) -> None:
                 monitor.execute("block-job-cancel", {"device": job["id"], "force": True})
 
 
-def running(monitor: Session) -> bool:
+def running(monitor: Spoken) -> bool:
     """Whether one of our mirrors has not ended yet."""
     return any(job["id"].startswith(JOB) and job["status"] != "concluded" for job in monitor.execute("query-jobs"))
 
 
-def clear(monitor: Session) -> None:
+def clear(monitor: Spoken) -> None:
     """Take ended jobs of ours and their nodes away."""
     for job in monitor.execute("query-jobs"):
         if job["id"].startswith(JOB) and job["status"] == "concluded":
@@ -115,7 +123,7 @@ def clear(monitor: Session) -> None:
                     monitor.execute("blockdev-del", {"node-name": name})
 
 
-def yank(monitor: Session) -> None:
+def yank(monitor: Spoken) -> None:
     """Cut our connections while the main loop is held by them; possible out of band only."""
     if not monitor.oob:
         return
@@ -130,13 +138,13 @@ def yank(monitor: Session) -> None:
             monitor.execute("yank", {"instances": ours}, timeout=5, oob=True)
 
 
-def settings(monitor: Session, wanted: t.Mapping[str, bool]) -> dict[str, bool]:
+def settings(monitor: Spoken, wanted: t.Mapping[str, bool]) -> dict[str, bool]:
     """The capabilities among ``wanted`` that this QEMU has."""
     known = {one["capability"] for one in monitor.execute("query-migrate-capabilities")}
     return {name: value for name, value in wanted.items() if name in known}
 
 
-def apply(monitor: Session, capabilities: t.Mapping[str, bool], parameters: t.Mapping[str, t.Any]) -> None:
+def apply(monitor: Spoken, capabilities: t.Mapping[str, bool], parameters: t.Mapping[str, t.Any]) -> None:
     """Set capabilities and parameters of a migration."""
     if capabilities:
         listed = [{"capability": name, "state": value} for name, value in capabilities.items()]

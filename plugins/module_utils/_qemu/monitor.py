@@ -13,6 +13,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clo
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import hmp, session
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.address import Address
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.hmp import HmpSession, failure
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import (
     COMMAND_SECONDS,
     GREETING_SECONDS,
@@ -35,6 +36,10 @@ class Monitor:
 
     def __exit__(self, *unused_details: object) -> None:
         self.close()
+
+    def commanded(self) -> Session | HumanSession:
+        """Whoever takes the commands of a move; that of a human monitor knows those only."""
+        return HumanSession(self._spoken) if isinstance(self._spoken, HmpSession) else self._spoken
 
     @property
     def address(self) -> Address:

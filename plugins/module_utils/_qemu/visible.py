@@ -53,7 +53,8 @@ def _cpus(ask: Ask) -> t.Iterator[str]:
             first = _cpu(ask, cpu["qom-path"])
         # All processors of a machine are alike but for their place.
         yield json.dumps(
-            {**first, "place": {key: value for key, value in cpu.get("props", {}).items() if key != "node-id"}}
+            {**first, "place": {key: value for key, value in cpu.get("props", {}).items() if key != "node-id"}},
+            sort_keys=True,
         )
 
 
