@@ -114,3 +114,70 @@ def test_no_row_lets_two_copies_run(source: BareSighting, there: BareSighting, s
     if found.action == table.MOVE:
         assert source.state == "running"
         assert not there.found
+
+
+OFF_THERE = BareSighting("kvm2", found=True, pid=9, state="prelaunch", ours=True)
+RUNS_THERE = BareSighting("kvm2", found=True, pid=9, state="running", ours=True)
+SHUT_DOWN = BareSighting("kvm1", found=True, pid=7, state="shutdown")
+OFFLINE = dataclasses.replace(JOURNAL, method="offline", stopped=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "there", "stage", "action", "code"),
+    [
+        # It was asked to shut down, and did not, or not yet.
+        (RUNS, EMPTY, "stop", table.UNDO, ""),
+        (RUNS, EMPTY, "transfer", table.UNDO, ""),
+        (RUNS, AWAY, "stop", table.REFUSE, "HOST_UNREACHABLE"),
+        # It did, and its process stayed.
+        (SHUT_DOWN, EMPTY, "stop", table.MOVE, ""),
+        # It is off: the record is all that there is.
+        (NONE, EMPTY, "stop", table.CONTINUE, ""),
+        (NONE, EMPTY, "transfer", table.CONTINUE, ""),
+        (NONE, DEAD, "switch", table.CONTINUE, ""),
+        (NONE, OFF_THERE, "switch", table.CONTINUE, ""),
+        (NONE, AWAY, "transfer", table.REFUSE, "HOST_UNREACHABLE"),
+        # It was told to run there: the copies are the newer ones.
+        (NONE, OFF_THERE, "verify", table.FINISH, ""),
+        (NONE, DEAD, "verify", table.FINISH, ""),
+        (NONE, RUNS_THERE, "verify", table.RELEASE, ""),
+        (NONE, RUNS_THERE, "release", table.RELEASE, ""),
+        (NONE, AWAY, "verify", table.REFUSE, "OWNERSHIP_UNPROVEN"),
+        # Somebody started it by hand meanwhile.
+        (RUNS, OFF_THERE, "switch", table.UNDO, ""),
+        (RUNS, RUNS_THERE, "verify", table.REFUSE, "TWO_RUNNING_COPIES"),
+        (RUNS, DEAD, "verify", table.REFUSE, "OWNERSHIP_UNPROVEN"),
+        (RUNS, OFF_THERE, "release", table.REFUSE, "OWNERSHIP_UNPROVEN"),
+        (NONE, OTHER, "transfer", table.REFUSE, "GUEST_EXISTS"),
+        (HUNG, EMPTY, "stop", table.REFUSE, "MONITOR_UNUSABLE"),
+        (NONE, RUNS_THERE, "done", table.ALREADY_THERE, ""),
+    ],
+)
+def test_the_table_of_offline_moves(
+    source: BareSighting, there: BareSighting, stage: str, action: str, code: str
+) -> None:
+    found = table.decide("web", source, there, dataclasses.replace(OFFLINE, stage=stage))
+    assert (found.action, found.code) == (action, code), found
+
+
+def test_a_guest_that_was_off_when_it_moved_is_there_although_nothing_runs() -> None:
+    moved = dataclasses.replace(OFFLINE, stage="done", state="shutdown")
+    assert table.decide("web", NONE, EMPTY, moved).action == table.ALREADY_THERE
+
+
+@pytest.mark.parametrize("stage", ["claim", "prepare", "stop", "transfer", "switch", "verify", "release"])
+@pytest.mark.parametrize("source", [RUNS, SHUT_DOWN, HUNG, NONE])
+@pytest.mark.parametrize("there", [EMPTY, AWAY, OFF_THERE, RUNS_THERE, DEAD, MUTE, OTHER])
+def test_no_row_of_offline_moves_lets_two_copies_run(source: BareSighting, there: BareSighting, stage: str) -> None:
+    found = table.decide("web", source, there, dataclasses.replace(OFFLINE, stage=stage))
+    if found.action in (table.CONTINUE, table.FINISH, table.RELEASE):
+        assert not source.found
+        assert there.reachable
+    if found.action == table.CONTINUE:
+        assert stage not in ("verify", "release")
+    if found.action == table.UNDO:
+        # What is removed never ran.
+        assert there.state in ("", "prelaunch")
+        assert stage not in ("verify", "release")
+    if found.action == table.MOVE:
+        assert source.state == "shutdown"
