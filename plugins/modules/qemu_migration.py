@@ -97,7 +97,8 @@ options:
   destination_arguments:
     description:
       - The arguments of QEMU on the destination, without the program, instead of those derived from the source. Nothing is mapped in them.
-        C(-S), C(-incoming) and a monitor of ours are added. A machine that the guest would tell from its own is refused all the same.
+        C(-S), C(-incoming) and a monitor of ours are added. A machine that the guest would tell from its own is refused all the same, but
+        for O(method=offline).
     type: list
     elements: str
     default: []

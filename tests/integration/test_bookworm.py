@@ -85,3 +85,22 @@ def test_a_guest_process_by_mirrors_and_by_the_way_of_old(old_lab: Lab) -> None:
     assert not report["two_copies"], report["evidence"]
     assert old_lab.verify(guest, "kvm1", report["acknowledged"]).clean
     guest.remove()
+
+
+def test_a_guest_process_with_a_human_monitor_by_the_way_of_old_and_offline(old_lab: Lab) -> None:
+    guest = old_lab.create_bare_guest("kvm1", monitor="hmp", fill_mib=8)
+    trips.ready(old_lab, guest)
+    with old_lab.watch([guest]) as watcher:
+        there = trips.move(old_lab, guest, "kvm1", "kvm2", source_disks="delete", legacy_block=True)
+        assert there.get("outcome") == "moved", there
+        trips.runs_on(guest, "kvm2")
+        human = f"unix:{guest.socket('hmp')}"
+        back = trips.move(
+            old_lab, guest, "kvm2", "kvm1", method="offline", may_stop=True, monitor=human, source_disks="delete"
+        )
+        assert back.get("outcome") == "moved", back
+        trips.runs_on(guest, "kvm1")
+        report = watcher.fresh()["guests"][guest.name]
+    assert not report["two_copies"], report["evidence"]
+    assert old_lab.verify(guest, "kvm1", report["acknowledged"]).clean
+    guest.remove()

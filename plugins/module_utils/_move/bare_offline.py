@@ -26,6 +26,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch import end_source, release, verify
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import processes
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import parse
 
 _POLL = 0.25
 #: Guests overlook the button while they boot, so it is pressed again.
@@ -75,7 +76,9 @@ def _halt(context: BareContext) -> None:
 
 def stay_after_shutdown(context: BareContext, *, stay: bool) -> None:
     """Let the process outlive the guest's shutdown, or not: a unit that starts it again when it ends must not notice."""
-    source = context.source()
+    source, line = context.source(), parse(processes.argv_of(int(context.record_now().source[0])))
+    if line.has("no-shutdown") or line.merged("action").get("shutdown") == "pause":
+        return
     if source.has_command("set-action"):
         source.execute("set-action", {"shutdown": "pause" if stay else "poweroff"})
 

@@ -261,11 +261,20 @@ def _unit(context: BareContext, pid: int, findings: list[Finding]) -> str:
     unit = posixpath.basename(processes.cgroup_of(pid))
     if not unit.endswith(".service"):
         return ""
-    done = command.run(["systemctl", "show", "-P", "MainPID", "-P", "UnitFileState", unit], timeout=_PROGRAM_SECONDS)
+    done = command.run(["systemctl", "show", "-p", "MainPID,UnitFileState,Restart", unit], timeout=_PROGRAM_SECONDS)
     lines = done.stdout.split("\n")
-    if str(pid) not in lines:
+    if f"MainPID={pid}" not in lines:
         return ""
-    if "enabled" in lines:
+    if context.options.method == OFFLINE and isinstance(context.source(), HumanSession) and "Restart=no" not in lines:
+        findings.append(
+            hard_blocker(
+                "UNIT_RESTARTS", f"unit {unit}",
+                f"The unit {unit} starts the guest '{context.name}' again when it has shut down, and by a human monitor its process cannot "
+                "be told to stay.",
+                "Set Restart=no for the unit, or give the guest a QMP monitor.", unit=unit,
+            )
+        )  # fmt: skip
+    if "UnitFileState=enabled" in lines:
         findings.append(
             warning(
                 "SOURCE_UNIT", f"unit {unit}",
