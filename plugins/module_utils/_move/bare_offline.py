@@ -68,7 +68,7 @@ def _halt(context: BareContext) -> None:
         if _state(context) != SHUT_DOWN:
             stay_after_shutdown(context, stay=True)
             _ask_and_wait(context)
-        end_source(context)
+        end_source(context, for_good=False)
         if context.monitor is not None:
             context.monitor.close()
             context.monitor = None

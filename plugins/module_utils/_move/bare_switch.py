@@ -141,8 +141,8 @@ def _memory_followed(context: BareContext) -> None:
         context.clock.sleep(_FOLLOW_POLL)
 
 
-def end_source(context: BareContext) -> None:
-    """The source's process goes, with its unit."""
+def end_source(context: BareContext, *, for_good: bool = True) -> None:
+    """The source's process goes, with its unit, which ``for_good`` does not start with the host any more."""
     journal = context.record_now()
     if not journal.source:
         return
@@ -153,8 +153,9 @@ def end_source(context: BareContext) -> None:
         # A unit that starts it again when it ends must not notice: the unit ends, and its process with it.
         what = f"Stopping the unit {journal.source_unit}"
         command.check(["systemctl", "stop", journal.source_unit], "RELEASE_FAILED", what, timeout=_PROGRAM_SECONDS)
-        with contextlib.suppress(KvmError):
-            command.run(["systemctl", "disable", "--quiet", journal.source_unit], timeout=_PROGRAM_SECONDS)
+        if for_good:
+            with contextlib.suppress(KvmError):
+                command.run(["systemctl", "disable", "--quiet", journal.source_unit], timeout=_PROGRAM_SECONDS)
     else:
         with contextlib.suppress(KvmError):
             context.source().execute("quit", timeout=STEP_SECONDS)

@@ -137,6 +137,10 @@ def take_back(context: BareContext, source: BareSighting) -> list[str]:
         _source_goes_on(context, dead)
     elif context.journal is not None and (dead or context.journal.stage in BEFORE_SWITCH):
         context.trouble = bring_home(context)
+        with contextlib.suppress(TimeoutExpired):
+            wait_until(
+                context.clock, lambda: context.trouble or look_here(context).state, bool, what="the guest to answer", timeout=_SETTLE_SECONDS,
+            )  # fmt: skip
     left = []
     if dead:
         with contextlib.suppress(KvmError):
