@@ -139,8 +139,12 @@ def take_back(context: BareContext, source: BareSighting) -> list[str]:
         context.trouble = bring_home(context)
         with contextlib.suppress(TimeoutExpired):
             wait_until(
-                context.clock, lambda: context.trouble or look_here(context).state, bool, what="the guest to answer", timeout=_SETTLE_SECONDS,
-            )  # fmt: skip
+                context.clock,
+                lambda: context.trouble or look_here(context).state,
+                bool,
+                what="the guest to answer",
+                timeout=_SETTLE_SECONDS,
+            )
     left = []
     if dead:
         with contextlib.suppress(KvmError):

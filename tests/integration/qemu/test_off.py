@@ -84,7 +84,7 @@ def test_the_module_is_killed_and_a_guest_does_not_listen(lab: Lab, hosts: list[
 
         # What fails while the guest is off: it boots at home.
         with held(lab, guest, here, there, "transfer", **OFF) as trip:
-            lab.host(there).run(["sh", "-c", f"kill {agents(lab, there)}"])
+            lab.host(there).run(["sh", "-c", f"kill {' '.join(agents(lab, there).split())}"])
         ended = trip.finish()
         assert ended["failed"], ended
         assert "running on" in ended["msg"], ended
