@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 
-from tests.integration.qemu.trips import clean, held, killed, move, ready, runs_on
+from tests.integration.qemu.trips import Trip, clean, held, killed, move, ready, runs_on
 from tests.lab.shell import wait_for
 
 if t.TYPE_CHECKING:
@@ -55,6 +55,55 @@ def test_the_module_is_killed_at_every_stage(lab: Lab, hosts: list[str], guest: 
     assert not seen["two_copies"], seen["evidence"]
     assert seen["boots"] == 1 or len(seen["boots"]) == 1
     assert lab.verify(guest, here, seen["acknowledged"]).clean
+
+
+def test_what_befalls_a_move_in_its_midst(lab: Lab, hosts: list[str], guest: BareGuest) -> None:
+    here, there = hosts[:2]
+    place, image = lab.host(there), guest.disks[0]
+    module = "kill -TERM $(pgrep -f '[q]emu_migration /tmp/move-')"
+    half_way = f"test $(stat -c %b {image} 2>/dev/null || echo 0) -gt 6000"
+    with lab.watch([guest]) as watcher:
+        for act, code in (("abort", "MOVE_ABORTED"), ("kill", "MIRROR_FAILED")):
+            trip = Trip(lab, guest, here, there, bandwidth=3)
+            wait_for(
+                "a part of the disk", lambda: place.run(["sh", "-c", half_way], check=False).returncode == 0, 120, 0.2
+            )
+            if act == "abort":
+                lab.host(here).run(["sh", "-c", module])
+            else:
+                signal(lab, guest, there, "KILL")
+            ended = trip.finish()
+            assert ended["error_code"] == code, ended
+            runs_on(guest, here)
+            clean(lab, guest, there)
+
+        place.run(["sh", "-c", "mkdir -p /srv/tiny && mount -t tmpfs -o size=8m tmpfs /srv/tiny"])
+        small = {"mapping": {"disks": {"virtio0": "/srv/tiny/full.qcow2"}}}
+        assert move(lab, guest, here, there, **small)["error_code"] == "DISK_SPACE_SHORT"
+        full = move(lab, guest, here, there, accept=["DISK_SPACE_SHORT"], **small)
+        left = place.run(["sh", "-c", "ls /srv/tiny; umount /srv/tiny"]).stdout
+        assert full["error_code"] == "MIRROR_FAILED", full
+        assert "No space left" in full["msg"], full
+        assert not left.strip(), left
+        runs_on(guest, here)
+
+        guest.set_dirty_rate(6000)
+        never = move(lab, guest, here, there, bandwidth=5, timeout=15)
+        assert never["error_code"] == "MOVE_TIMEOUT", never
+        assert "memory" in never["msg"], never
+        runs_on(guest, here)
+        clean(lab, guest, there)
+        guest.set_dirty_rate(0)
+
+        guest.qmp("stop")
+        moved = move(lab, guest, here, there)
+        assert moved.get("outcome") == "moved", moved
+        assert guest.where() == {there: "paused"}
+        guest.qmp("cont")
+        runs_on(guest, there)
+        seen = watcher.fresh()["guests"][guest.name]
+    assert not seen["two_copies"], seen["evidence"]
+    assert lab.verify(guest, there, seen["acknowledged"]).clean
 
 
 def agents(lab: Lab, host: str) -> str:
