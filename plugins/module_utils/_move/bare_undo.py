@@ -195,7 +195,8 @@ def _source_goes_on(context: BareContext, dead: bool) -> None:
 def _boots_again(context: BareContext, state: str) -> None:
     """A guest that an offline move asked to shut down: where it has done so, its process is still there, and it boots in that."""
     journal, monitor = context.record_now(), context.source()
-    if not journal.stopped:
+    if not journal.stopped or not processes.is_alive(int(journal.source[0]), journal.source[1]):
+        # Nobody asked it, or somebody has started it by hand since.
         return
     stay_after_shutdown(context, stay=False)
     if state == SHUT_DOWN and journal.state != SHUT_DOWN:
