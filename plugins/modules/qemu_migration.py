@@ -283,7 +283,8 @@ error_code:
   description:
     - A stable code for the failure. V(MOVE_ABORTED), V(MOVE_TIMEOUT), V(MOVE_STALLED), V(MOVE_FAILED), V(MIGRATION_FAILED),
       V(MIRROR_FAILED), V(DESTINATION_FAILED), V(PORT_TAKEN), V(IMAGE_EXISTS), V(HARDWARE_DIFFERS), V(SHUTDOWN_TIMEOUT) and
-      V(TLS_UNAVAILABLE) mean that the guest is on the source as before, started again where an offline move had shut it down. V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(MOVE_ABORTING_UNKNOWN), V(POSTCOPY_FAILED), V(GUEST_EXISTS) and
+      V(TLS_UNAVAILABLE) mean that the guest is on the source as before, started again where an offline move had shut it down.
+      V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(MOVE_ABORTING_UNKNOWN), V(POSTCOPY_FAILED), V(GUEST_EXISTS) and
       V(MONITOR_UNUSABLE) mean that nothing was touched because it would not have been safe. V(GUEST_DIED) means that the source ended
       by itself. V(PREFLIGHT_FAILED), or the code of the only finding, means that nothing was changed.
   returned: failure
