@@ -150,7 +150,8 @@ def _copy(context: BareContext) -> None:
         done = 0
         with Remote.connect(context.destination, context.far.host) as remote:
             for disk in journal.disks:
-                job = _job(context, disk)
+                # What this move has made there before may be out of date, and is replaced.
+                job = _job(context, disk, ours=disk.path in journal.images)
                 _note_images(context, disk, job)
 
                 def tell(progress: CopyProgress, before: int = done, size: int = disk.size) -> None:
@@ -166,7 +167,7 @@ def _copy(context: BareContext) -> None:
                 context.figures.update(disk_bytes=sent)
 
 
-def _job(context: BareContext, disk: MovedDisk) -> CopyJob:
+def _job(context: BareContext, disk: MovedDisk, *, ours: bool) -> CopyJob:
     form = disk.format if disk.format in _READABLE else "raw"
     job = CopyJob(
         source=disk.source,
@@ -175,7 +176,7 @@ def _job(context: BareContext, disk: MovedDisk) -> CopyJob:
         destination_format=form,
         owner=context.record_now().user or disk.owner or None,
         device=disk.path.startswith("/dev/"),
-        replace=disk.path.startswith("/dev/"),
+        replace=ours or disk.path.startswith("/dev/"),
         bandwidth=context.options.bandwidth,
         address=context.options.migration_address or "",
     )

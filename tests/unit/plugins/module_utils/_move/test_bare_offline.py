@@ -98,7 +98,7 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         sent_bytes = 5
 
     def copy(job: t.Any, remote: t.Any, **unused: t.Any) -> Result:
-        found.append(job.destination)
+        found.append(f"replaces {job.destination}" if job.replace else job.destination)
         return Result()
 
     class Remote:
@@ -182,10 +182,10 @@ def test_what_came_in_the_way_since_is_nobody_s_to_remove(
         bare_offline.carry_out(made)
     assert caught.value.error_code == "IMAGE_EXISTS"
     assert made.record_now().images == ()
-    # What this very move made before it was killed is compared, and kept.
+    # What this very move made before it was killed is compared, and replaced where it is not the same any more.
     made.journal = dataclasses.replace(made.record_now(), images=(DISK.path,))
     assert bare_offline.carry_on(made) == ()
-    assert copied == [DISK.path]
+    assert copied == [f"replaces {DISK.path}"]
 
 
 @pytest.mark.parametrize("unit", ["", "web.service"])
