@@ -44,6 +44,8 @@ def carry_out(context: BareContext) -> tuple[str, ...]:
 
 def carry_on(context: BareContext) -> tuple[str, ...]:
     """What is left to do for a guest that is off; what an earlier run copied is compared, and not sent again."""
+    # One that an earlier run started there stands still, and has the images open.
+    context.far.call("kill", key=context.key)
     _copy(context)
     _hand_over(context)
     return finish_there(context)
@@ -234,7 +236,6 @@ def _hand_over(context: BareContext) -> None:
             context.record(disabled=True)
             _systemctl("disable", "--quiet", journal.source_unit)
         if journal.state != SHUT_DOWN:
-            context.far.call("kill", key=context.key)
             context.record(there=())
             _start_there(context)
 
