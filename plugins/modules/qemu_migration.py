@@ -87,6 +87,14 @@ options:
     type: str
     choices: [copy, shared]
     default: copy
+  target:
+    description:
+      - What the guest is on the destination. V(libvirt) makes it a domain of the system's libvirt there, persistent and not started with
+        the host, and needs O(method=offline). What of the guest no domain can have is a finding, and nothing is left out. A tap device
+        that is in a bridge here becomes a network card on that bridge there (O(mapping) of bridges).
+    type: str
+    choices: [process, libvirt]
+    default: process
   mapping:
     description:
       - What differs on the destination. Keys are V(disks) (id of the drive, as C(info block) shows it, to path), V(paths) (path prefix to
@@ -218,6 +226,15 @@ EXAMPLES = r"""
     method: offline
     may_stop: true
   delegate_to: kvm1
+
+- name: Let libvirt have a guest that a script started
+  virtops.kvm.qemu_migration:
+    name: old07
+    destination: root@kvm2.example.com
+    method: offline
+    may_stop: true
+    target: libvirt
+  delegate_to: kvm1
 """
 
 RETURN = r"""
@@ -274,10 +291,10 @@ move:
       type: list
       elements: str
     monitor:
-      description: Path of the QMP monitor of ours on the destination.
+      description: Path of the QMP monitor of ours on the destination; empty for a domain.
       type: str
     unit:
-      description: The systemd unit that it runs in there.
+      description: The systemd unit that it runs in there; empty for a domain.
       type: str
 error_code:
   description:
@@ -313,6 +330,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
     METHODS,
     POLICIES,
     SHUTDOWN_ACTIONS,
+    TARGETS,
     TIMEOUT_ACTIONS,
     BareContext,
     BareOptions,
@@ -340,6 +358,7 @@ def argument_spec() -> dict[str, t.Any]:
         "migration_address": {"type": "str"},
         "method": {"type": "str", "choices": list(METHODS), "default": "live_block"},
         "base": {"type": "str", "choices": list(BASES), "default": "copy"},
+        "target": {"type": "str", "choices": list(TARGETS), "default": "process"},
         "mapping": {"type": "dict", "default": {}},
         "destination_arguments": {"type": "list", "elements": "str", "default": []},
         "user": {"type": "str"},

@@ -69,7 +69,8 @@ class BareJournal:
 
     An offline move goes on by its record alone, for a guest that is off tells nothing: ``argv``, ``user`` and ``disks`` are what the
     destination gets, ``home`` is the command line by which the source starts it again, as ``home_user``; ``stopped`` tells that the
-    guest was asked to shut down, ``disabled`` that its unit does not start with the source any more.
+    guest was asked to shut down, ``disabled`` that its unit does not start with the source any more. ``domain`` is the definition
+    where the guest becomes a domain of libvirt's there, ``defined`` that libvirt was given it.
     """
 
     id: str
@@ -101,6 +102,8 @@ class BareJournal:
     user: str = ""
     disks: tuple[MovedDisk, ...] = ()
     base: str = "copy"
+    domain: str = ""
+    defined: bool = False
     home: tuple[str, ...] = ()
     home_user: str = ""
     stopped: bool = False

@@ -22,6 +22,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import command, 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.serving import Request, Value, answer, hello, serve
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, processes, session, words
 
 RUN_DIR = "/run/virtops-kvm"
@@ -57,6 +58,8 @@ class Agent:
             "start": self._start,
             "ask": self._ask,
             "free_ports": self._free_ports,
+            "domain_define": bare_domain.define,
+            "domain_start": bare_domain.start,
             "kill": self._kill,
             "undo": self._undo,
         }
@@ -110,6 +113,9 @@ class Agent:
 
     def _ours(self, record: Record) -> Value:
         """Where the process that this move started is. Where it was killed before the pid was written, its unit tells it."""
+        if record.get("domain"):
+            run = bare_domain.state(record["uuid"])
+            return {"pid": 0, "start": "", "alive": bool(run), "state": run, "migration": "", "error": ""}
         there = list(record.get("there") or ())
         if not there and record.get("unit"):
             there = self._by_unit(record["unit"], record.get("socket", ""))
@@ -163,6 +169,7 @@ class Agent:
         images: t.Sequence[str] = (),
         interfaces: t.Sequence[str] = (),
         user: str = "",
+        domain: t.Sequence[str] = (),
     ) -> Value:
         """What the move wants to know of this host before it begins."""
         found = shutil.which(program, path=command.environment()["PATH"]) if program else None
@@ -179,6 +186,7 @@ class Agent:
             "stamps": {path: stamp(path) for path in images},
             "interfaces": [name for name in interfaces if name not in there],
             "user": not user or _has_user(user),
+            "domain": bare_domain.facts(*domain) if domain else {},
             "free": {folder: _free(folder) for folder in {os.path.dirname(path) for path in images}},
         }
 
@@ -297,6 +305,8 @@ class Agent:
         record = self._read(key)
         if record is None:
             return True
+        if record.get("domain"):
+            return bare_domain.destroy(record["uuid"])
         ours = self._ours(record)
         if not ours["alive"]:
             return True
@@ -309,6 +319,9 @@ class Agent:
             return []
         if not self._kill(key):
             return [f"process {record.get('there')}"]
+        if record.get("defined"):
+            why = bare_domain.forget(record["uuid"])
+            left += [f"domain {record['uuid']} ({why})"] if why else []
         if record.get("unit") and _systemd():
             command.run(["systemctl", "stop", record["unit"]], timeout=_PROGRAM_SECONDS)
         for path in record.get("images") or ():

@@ -33,6 +33,7 @@ MEDIA = ("refuse", "copy", "eject")
 POLICIES = ("keep", "rename", "delete")
 TIMEOUT_ACTIONS = ("abort", "postcopy")
 SHUTDOWN_ACTIONS = ("fail", "destroy")
+PROCESS, LIBVIRT = TARGETS = ("process", "libvirt")
 #: What a user may accept.
 ACCEPTABLE = ("IMAGE_EXISTS", "DISK_SPACE_SHORT")
 _LEAST = (("bandwidth", 0), ("max_downtime", 1), ("timeout", 0), ("parallel_connections", 0), ("shutdown_timeout", 0))
@@ -63,6 +64,7 @@ class BareOptions:
     may_stop: bool = False
     shutdown_timeout: float = 300
     shutdown_action: str = "fail"
+    target: str = PROCESS
 
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be meant."""
@@ -79,6 +81,12 @@ class BareOptions:
             raise InputError(
                 "legacy_block",
                 "The option 'legacy_block' needs the method 'live_block', without post-copy and multifd.",
+            )
+        if self.target == LIBVIRT and (self.method != OFFLINE or self.destination_arguments):
+            raise InputError(
+                "target",
+                "The target 'libvirt' needs the method 'offline', without destination_arguments: libvirt gives devices places and names "
+                "of its own, which a guest that runs would not survive.",
             )
         if not self.tls_dir.startswith("/") or not self.tls_dir.isprintable():
             raise InputError("tls_dir", f"The option 'tls_dir' needs the path of a folder, not {self.tls_dir!r}.")
@@ -107,6 +115,7 @@ class BarePlan:
     changes: tuple[Change, ...]
     home: tuple[str, ...] = ()
     home_user: str = ""
+    domain: str = ""
 
 
 @dataclasses.dataclass

@@ -16,7 +16,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFF
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT, hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_agent import stamp
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import tls
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import parse
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.derive import Derived
@@ -43,7 +43,7 @@ def lacks(
         needs=needs,
         places=list(derived.places),
         images=images,
-        interfaces=[*derived.bridges, *_fixed_taps(derived)],
+        interfaces=[*derived.bridges, *(_fixed_taps(derived) if context.options.target != LIBVIRT else ())],
         user=user,
     )
     found = []

@@ -28,7 +28,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import 
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import processes
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import parse
 
-_POLL = 0.25
+_POLL, _LOOKS = 0.25, 3
 #: Guests overlook the button while they boot, so it is pressed again.
 _PRESS_AGAIN = 20.0
 _PROGRAM_SECONDS = 90.0
@@ -55,8 +55,11 @@ def finish_there(context: BareContext) -> tuple[str, ...]:
     """The destination has it for good: it runs there if it ran, and the source's half goes."""
     journal = context.record_now()
     if journal.state != SHUT_DOWN and journal.stage != "release":
-        _start_there(context)
-        verify(context)
+        if journal.domain:
+            _start_domain(context)
+        else:
+            _start_there(context)
+            verify(context)
     return release(context)
 
 
@@ -235,7 +238,9 @@ def _hand_over(context: BareContext) -> None:
         if journal.source_unit and not journal.disabled and _asked(journal.source_unit, "UnitFileState") == "enabled":
             context.record(disabled=True)
             _systemctl("disable", "--quiet", journal.source_unit)
-        if journal.state != SHUT_DOWN:
+        if journal.domain:
+            _define(context)
+        elif journal.state != SHUT_DOWN:
             context.record(there=())
             _start_there(context)
 
@@ -249,6 +254,32 @@ def _start_there(context: BareContext) -> None:
     argv = [*journal.argv, "-S", "-qmp", f"unix:{context.socket()},server=on,wait=off"]
     there = context.far.call("start", key=context.key, argv=argv, user=journal.user)
     context.record(there=tuple(there))
+
+
+def _define(context: BareContext) -> None:
+    """Give its definition to libvirt there, unless somebody has another one of that name since the survey."""
+    journal = context.record_now()
+    if not journal.defined:
+        seen = context.far.facts(domain=[context.name, journal.uuid, ""])["domain"]
+        if seen["name"] or seen["uuid"]:
+            raise KvmError("NAME_CONFLICT", f"libvirt on {context.far.host} has a domain '{context.name}' by now.")
+        context.record(defined=True)
+    context.far.call("domain_define", xml=journal.domain)
+
+
+def _start_domain(context: BareContext) -> None:
+    """Let libvirt start it, and see that it runs and goes on to."""
+    with context.stage("verify"):
+        context.tell("verify")
+        context.far.call("domain_start", uuid=context.record_now().uuid)
+        for _look in range(_LOOKS):
+            context.clock.sleep(_POLL)
+            state = context.far.look(context.key, context.name, context.uuid)[0].state
+            if state != "running":
+                raise KvmError(
+                    "VERIFY_FAILED",
+                    f"The domain '{context.name}' was started on {context.far.host} and is {state or 'off'} now; see libvirt's log of it.",
+                )
 
 
 # ---- back ----

@@ -285,6 +285,7 @@ class _Run:
             user=plan.user,
             disks=plan.disks,
             base=context.options.base,
+            domain=plan.domain,
             home=plan.home,
             home_user=plan.home_user,
             # What an interrupted move made that has shut the guest down already.
@@ -372,7 +373,7 @@ class _Run:
             **figures_of(context),
             "stages": dict(context.stages),
             "source_disks_kept": list(kept),
-            "monitor": journal.socket if journal is not None else "",
-            "unit": journal.unit if journal is not None else "",
+            "monitor": journal.socket if journal is not None and not journal.domain else "",
+            "unit": journal.unit if journal is not None and not journal.domain else "",
         }
         return {"move": move}

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import posixpath
 import pwd
@@ -19,7 +20,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFF
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_adopt import adoption
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import layers, prove_bases
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs import (
     certificates,
@@ -63,6 +65,11 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
     if context.options.destination_arguments:
         program = context.mapping.base.emulator or argv[0]
         derived = Derived((program, *context.options.destination_arguments), places=derived.places)
+    domain = ""
+    if context.options.target == LIBVIRT:
+        domain, bridges, reasons = adoption(context, argv, derived.argv, sum(seen.memory.values()))
+        derived = dataclasses.replace(derived, bridges=bridges)
+        findings += reasons
     copied, stay = _copied(context, disks, probe)
     user = _user(context, pid, argv)
     findings += lacks(context, derived, copied, stay, media_disks, user, seen.machine)
@@ -88,6 +95,7 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
         changes=tuple(_changes(context, copied, media_disks, gone_media, unit)),
         home=derive(argv, cwd, GuestMapping(), Seen(seen.machine, {}, frozenset(), added, gone)).argv,
         home_user=_user_of(pid, argv),
+        domain=domain,
     )
 
 

@@ -1,0 +1,107 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""The destination's libvirt, for a guest process that becomes a domain there: looked at, defined, started, ended, forgotten.
+
+Shipped to the destination with the agent: the standard library only, so libvirt is spoken with by virsh.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import typing as t
+
+from ansible_collections.virtops.kvm.plugins.module_utils._core import command
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+
+_SECONDS = 85.0
+#: virsh's words for a domain that has a process, and the run states of QEMU that they stand for.
+_STATES = {
+    "running": "running",
+    "idle": "running",
+    "in shutdown": "running",
+    "paused": "paused",
+    "pmsuspended": "suspended",
+}
+
+Value = dict[str, t.Any]
+
+
+def facts(name: str, uuid: str, xml: str) -> Value:
+    """Whether a domain has the name or the UUID already, and why libvirt would not take the definition. Changes nothing."""
+    taken = {}
+    for key, wanted in (("name", name), ("uuid", uuid)):
+        done = _virsh("domuuid", wanted)
+        if done is None:
+            return {"virsh": False, "name": False, "uuid": False, "reason": ""}
+        taken[key] = done.status == 0
+    reason = ""
+    if xml:
+        done = _with_file(xml, "domxml-to-native", "qemu-argv", "--xml")
+        reason = "" if done.status == 0 else done.reason
+    return {"virsh": True, **taken, "reason": reason}
+
+
+def define(xml: str) -> None:
+    """Define it. Raises ADOPTION_FAILED with libvirt's words."""
+    done = _with_file(xml, "define")
+    if done.status != 0:
+        raise _failed("define the domain", done.reason)
+
+
+def start(uuid: str) -> None:
+    """Start it; one that runs is left alone. Raises ADOPTION_FAILED with libvirt's words."""
+    if state(uuid):
+        return
+    done = _virsh("start", uuid)
+    if done is None or done.status != 0:
+        raise _failed("start the domain", done.reason if done else "there is no virsh")
+
+
+def state(uuid: str) -> str:
+    """Its run state in QEMU's words; empty where it has no process, or is not there."""
+    done = _virsh("domstate", uuid)
+    return _STATES.get(done.stdout.strip(), "") if done is not None and done.status == 0 else ""
+
+
+def destroy(uuid: str) -> bool:
+    """End its process; tells whether it is gone."""
+    if state(uuid):
+        _virsh("destroy", uuid)
+    return not state(uuid)
+
+
+def forget(uuid: str) -> str:
+    """Take its definition away; its files stay. Gives why it is still there, empty where it is not."""
+    done = _virsh("undefine", uuid, "--keep-nvram")
+    left = _virsh("domuuid", uuid)
+    return done.reason if done is not None and left is not None and left.status == 0 else ""
+
+
+def _virsh(*words: str) -> command.Done | None:
+    try:
+        return command.run(["virsh", "-q", "-c", "qemu:///system", *words], timeout=_SECONDS)
+    except KvmError as exc:
+        if exc.error_code != "PROGRAM_MISSING":
+            raise
+        return None
+
+
+def _with_file(xml: str, *words: str) -> command.Done:
+    handle, path = tempfile.mkstemp(prefix="virtops-", suffix=".xml")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(xml)
+        done = _virsh(*words, path)
+    finally:
+        os.unlink(path)
+    if done is None:
+        raise _failed("speak with libvirt", "there is no virsh")
+    return done
+
+
+def _failed(what: str, reason: str) -> KvmError:
+    return KvmError("ADOPTION_FAILED", f"libvirt did not {what}: {reason}")
