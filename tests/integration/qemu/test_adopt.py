@@ -21,27 +21,37 @@ ADOPT = {"method": "offline", "may_stop": True, "target": "libvirt"}
 
 def test_a_guest_becomes_a_domain(lab: Lab, hosts: list[str]) -> None:
     here, there = hosts[:2]
-    guest = lab.create_bare_guest(here, style="blockdev", disks=(Disk("qcow2"), Disk("raw")), fill_mib=8)
+    guest = lab.create_bare_guest(
+        here, style="blockdev", disks=(Disk("qcow2"), Disk("raw")), fill_mib=8, extra=("-vnc", "127.0.0.1:99")
+    )
     ready(lab, guest)
     place = lab.host(there)
     assert move(lab, guest, here, there, **{**ADOPT, "method": "live_block"})["error_code"] == "INVALID_OPTION"
 
-    # Somebody has a domain of that name, and a device that no domain has.
-    place.virsh(
-        "define",
-        "/dev/stdin",
-        input=f"<domain type='qemu'><name>{guest.name}</name><memory>1024</memory><os><type>hvm</type></os></domain>",
-    )
+    # Somebody has a domain of that name: nobody is stopped for it.
+    other = f"<domain type='qemu'><name>{guest.name}</name><memory>1024</memory><os><type>hvm</type></os></domain>"
+    place.write("/tmp/other.xml", other)
+    place.virsh("define", "/tmp/other.xml")
     refused = move(lab, guest, here, there, check_mode=True, **ADOPT)
     assert refused["error_code"] == "NAME_CONFLICT", refused
     place.virsh("undefine", guest.name)
-    guest.qmp("object-add", qom_type="rng-random", id="r9")
 
     checked = move(lab, guest, here, there, check_mode=True, **ADOPT)
     assert checked["changed"], checked
     assert guest.where() == {here: "running"}
     assert not place.virsh("list", "--all", "--name").split()
     with lab.watch([guest]) as watcher:
+        # What libvirt cannot start comes home.
+        busy = place.start(["nc", "-l", "-k", "-p", "5999"])
+        try:
+            failed = move(lab, guest, here, there, **ADOPT)
+        finally:
+            place.run(["sh", "-c", "kill $(pgrep -f '^nc -l -k -p 5999')"])
+            busy.wait()
+        assert failed["error_code"] == "ADOPTION_FAILED", failed
+        runs_on(guest, here)
+        assert not place.virsh("list", "--all", "--name").split()
+
         killed(lab, guest, here, there, "verify", **ADOPT)
         wait_for("the agent to let go", lambda: not agents(lab, there), 60)
         done = move(lab, guest, here, there, **ADOPT)
@@ -59,14 +69,10 @@ def test_a_guest_becomes_a_domain(lab: Lab, hosts: list[str]) -> None:
     place.virsh("undefine", guest.uuid)
     guest.remove()
 
-    strange = lab.create_bare_guest(
-        here,
-        "strange",
-        extra=("-device", "ivshmem-plain,memdev=m", "-object", "memory-backend-ram,id=m,size=1M,share=on"),
-    )
+    shared = ("-object", "memory-backend-ram,id=m,size=1M,share=on", "-device", "ivshmem-plain,memdev=m,master=on")
+    strange = lab.create_bare_guest(here, "strange", extra=shared)
     ready(lab, strange)
     refused = move(lab, strange, here, there, **ADOPT)
     assert "ivshmem-plain" in json.dumps(refused), refused
     assert "ADOPTION_IMPOSSIBLE" in json.dumps(refused), refused
-    # What libvirt cannot start comes home.
     runs_on(strange, here)
