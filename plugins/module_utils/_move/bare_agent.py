@@ -60,6 +60,7 @@ class Agent:
             "free_ports": self._free_ports,
             "domain_define": bare_domain.define,
             "domain_start": bare_domain.start,
+            "domain_resume": bare_domain.resume,
             "kill": self._kill,
             "undo": self._undo,
         }
@@ -115,6 +116,9 @@ class Agent:
         """Where the process that this move started is. Where it was killed before the pid was written, its unit tells it."""
         if record.get("domain"):
             run = bare_domain.state(record["uuid"])
+            if run == "paused" and record["stage"] in ("switch", "verify"):
+                # It was started so, and was not told to run yet.
+                run = "prelaunch"
             return {"pid": 0, "start": "", "alive": bool(run), "state": run, "migration": "", "error": ""}
         there = list(record.get("there") or ())
         if not there and record.get("unit"):

@@ -53,12 +53,15 @@ def define(xml: str) -> None:
 
 
 def start(uuid: str) -> None:
-    """Start it; one that runs is left alone. Raises ADOPTION_FAILED with libvirt's words."""
-    if state(uuid):
-        return
-    done = _virsh("start", uuid)
-    if done is None or done.status != 0:
-        raise _failed("start the domain", done.reason if done else "there is no virsh")
+    """Start it, standing still; one that has a process is left alone. Raises ADOPTION_FAILED with libvirt's words."""
+    if not state(uuid):
+        _do("start the domain", "start", "--paused", uuid)
+
+
+def resume(uuid: str) -> None:
+    """Let it run; one that does is left alone. Raises ADOPTION_FAILED with libvirt's words."""
+    if state(uuid) != "running":
+        _do("let the domain run", "resume", uuid)
 
 
 def state(uuid: str) -> str:
@@ -79,6 +82,12 @@ def forget(uuid: str) -> str:
     done = _virsh("undefine", uuid, "--keep-nvram")
     left = _virsh("domuuid", uuid)
     return done.reason if done is not None and left is not None and left.status == 0 else ""
+
+
+def _do(what: str, *words: str) -> None:
+    done = _virsh(*words)
+    if done is None or done.status != 0:
+        raise _failed(what, done.reason if done else "there is no virsh")
 
 
 def _virsh(*words: str) -> command.Done | None:

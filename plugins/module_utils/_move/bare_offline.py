@@ -55,10 +55,10 @@ def finish_there(context: BareContext) -> tuple[str, ...]:
     """The destination has it for good: it runs there if it ran, and the source's half goes."""
     journal = context.record_now()
     if journal.state != SHUT_DOWN and journal.stage != "release":
+        _start_there(context)
         if journal.domain:
-            _start_domain(context)
+            _resume_domain(context)
         else:
-            _start_there(context)
             verify(context)
     return release(context)
 
@@ -238,10 +238,10 @@ def _hand_over(context: BareContext) -> None:
         if journal.source_unit and not journal.disabled and _asked(journal.source_unit, "UnitFileState") == "enabled":
             context.record(disabled=True)
             _systemctl("disable", "--quiet", journal.source_unit)
+        context.record(there=())
         if journal.domain:
             _define(context)
-        elif journal.state != SHUT_DOWN:
-            context.record(there=())
+        if journal.state != SHUT_DOWN:
             _start_there(context)
 
 
@@ -250,6 +250,9 @@ def _start_there(context: BareContext) -> None:
     journal = context.record_now()
     seen = context.far.look(context.key, context.name, context.uuid)[0]
     if seen.found and seen.ours:
+        return
+    if journal.domain:
+        context.far.call("domain_start", uuid=journal.uuid)
         return
     argv = [*journal.argv, "-S", "-qmp", f"unix:{context.socket()},server=on,wait=off"]
     there = context.far.call("start", key=context.key, argv=argv, user=journal.user)
@@ -267,11 +270,11 @@ def _define(context: BareContext) -> None:
     context.far.call("domain_define", xml=journal.domain)
 
 
-def _start_domain(context: BareContext) -> None:
-    """Let libvirt start it, and see that it runs and goes on to."""
+def _resume_domain(context: BareContext) -> None:
+    """Let libvirt run it, and see that it runs and goes on to."""
     with context.stage("verify"):
         context.tell("verify")
-        context.far.call("domain_start", uuid=context.record_now().uuid)
+        context.far.call("domain_resume", uuid=context.record_now().uuid)
         for _look in range(_LOOKS):
             context.clock.sleep(_POLL)
             state = context.far.look(context.key, context.name, context.uuid)[0].state
