@@ -75,7 +75,8 @@ options:
         share, which is proven by a file that is made for a moment beside each of them.
       - V(offline) lets the guest shut down, copies the disks that are not on storage that both share, proves the copies block by block, and
         starts it on the destination. It needs O(may_stop=true). Where that fails, the guest is started on the source again. Once the guest
-        is off, another run finishes a move that was interrupted.
+        is off, another run finishes a move that was interrupted. A guest without a process moves so, too, where
+        M(virtops.kvm.qemu_guest) has a unit for it that lasts. The unit goes to the destination, and the guest stays off.
     type: str
     choices: [live_block, live_shared, offline]
     default: live_block

@@ -24,7 +24,8 @@ class BareSighting:
 
     ``state`` is QEMU's run state, ``migration`` the status of its migration, empty where there is none. ``ours`` tells that the
     process is the one that this move started; ``gone`` that the one that this move started is proven to have ended. When
-    ``reachable`` is false nothing else is known, and ``error`` says why; with an ``error`` a found process does not answer.
+    ``reachable`` is false nothing else is known, and ``error`` says why; with an ``error`` a found process does not answer. ``described``
+    tells that there is no process, and a unit of qemu_guest for one.
     """
 
     host: str
@@ -36,6 +37,7 @@ class BareSighting:
     migration: str = ""
     ours: bool = False
     gone: bool = False
+    described: bool = False
     error: str = ""
 
 
@@ -71,6 +73,7 @@ class BareJournal:
     destination gets, ``home`` is the command line by which the source starts it again, as ``home_user``; ``stopped`` tells that the
     guest was asked to shut down, ``disabled`` that its unit does not start with the source any more. ``domain`` is the definition
     where the guest becomes a domain of libvirt's there, ``defined`` that libvirt was given it.
+    ``unit_file`` is what the unit of qemu_guest says there that describes a guest without a process.
     """
 
     id: str
@@ -104,6 +107,7 @@ class BareJournal:
     base: str = "copy"
     domain: str = ""
     defined: bool = False
+    unit_file: str = ""
     home: tuple[str, ...] = ()
     home_user: str = ""
     stopped: bool = False

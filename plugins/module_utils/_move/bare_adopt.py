@@ -30,7 +30,7 @@ def adoption(
     # One without a UUID gets one now: libvirt knows its domains by it.
     context.uuid = context.uuid or str(uuid_room.uuid4())
     bridges = _bridges(context, argv)
-    text = context.source().hmp("info network")
+    text = context.source().hmp("info network") if context.monitor is not None else ""
     macs = {nic.netdev: nic.mac for nic in answers.nics_by_text(text) if nic.netdev}
     known = Known(parse(argv).merged("name").get("guest") or context.name, context.uuid, memory, macs, bridges)
     found = adopt(there, known)

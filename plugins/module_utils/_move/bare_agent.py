@@ -22,7 +22,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import command, 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.serving import Request, Value, answer, hello, serve
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_unit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, processes, session, words
 
 RUN_DIR = "/run/virtops-kvm"
@@ -58,6 +58,7 @@ class Agent:
             "start": self._start,
             "ask": self._ask,
             "free_ports": self._free_ports,
+            "unit_write": bare_unit.write,
             "domain_define": bare_domain.define,
             "domain_start": bare_domain.start,
             "domain_resume": bare_domain.resume,
@@ -323,6 +324,8 @@ class Agent:
             return []
         if not self._kill(key):
             return [f"process {record.get('there')}"]
+        if record.get("unit_file"):
+            bare_unit.remove(record["source_unit"], record["unit_file"])
         if record.get("defined"):
             why = bare_domain.forget(record["uuid"])
             left += [f"domain {record['uuid']} ({why})"] if why else []

@@ -116,6 +116,7 @@ class BarePlan:
     home: tuple[str, ...] = ()
     home_user: str = ""
     domain: str = ""
+    unit_file: str = ""
 
 
 @dataclasses.dataclass

@@ -156,6 +156,8 @@ def _not_here(name: str, source: BareSighting, there: BareSighting, journal: Bar
             f"The guest '{name}' runs neither on {source.host} nor on {there.host}; it ended while it was moved. What the move made "
             "on the destination is taken back where it had not been handed over; see the log there.",
         )
+    if source.described:
+        return Decision(MOVE)
     if journal is not None and (journal.stage, journal.method, journal.state) == ("done", OFFLINE, SHUT_DOWN):
         return Decision(ALREADY_THERE)
     return Decision(

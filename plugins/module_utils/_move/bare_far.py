@@ -15,7 +15,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_agent, bare_domain
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_agent, bare_domain, bare_unit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import (
     address,
     argv,
@@ -43,6 +43,7 @@ SHIPPED: tuple[t.Any, ...] = (
     processes,
     departed,
     bare_domain,
+    bare_unit,
     bare_agent,
 )
 _CALL_SECONDS = 90.0

@@ -23,6 +23,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.source import ch
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import SHUT_DOWN, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_agent import has_spoken, launch
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import forget_here
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch import end_source, release, verify
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import processes
@@ -60,6 +61,8 @@ def finish_there(context: BareContext) -> tuple[str, ...]:
             _resume_domain(context)
         else:
             verify(context)
+    if journal.unit_file or (journal.domain and not journal.source):
+        forget_here(context)
     return release(context)
 
 
@@ -235,7 +238,15 @@ def _hand_over(context: BareContext) -> None:
     """From here on the destination has the guest, and the source does not start it by itself."""
     with context.stage("switch"):
         journal = context.record_now()
-        if journal.source_unit and not journal.disabled and _asked(journal.source_unit, "UnitFileState") == "enabled":
+        if journal.unit_file:
+            enabled = _asked(journal.source_unit, "UnitFileState") == "enabled"
+            context.far.call("unit_write", name=journal.source_unit, text=journal.unit_file, enable=enabled)
+        if (
+            journal.source
+            and journal.source_unit
+            and not journal.disabled
+            and _asked(journal.source_unit, "UnitFileState") == "enabled"
+        ):
             context.record(disabled=True)
             _systemctl("disable", "--quiet", journal.source_unit)
         context.record(there=())

@@ -34,6 +34,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import bring_media
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import carry_on, carry_out, finish_there
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import make_ready, prepare, transfer
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import survey_still
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_survey import survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch import (
     figures_of,
@@ -204,7 +205,8 @@ class _Run:
 
     def _survey(self, source: BareSighting) -> BarePlan:
         context = self._context
-        plan = survey(context, source.pid, probe=not self._check_mode)
+        probe = not self._check_mode
+        plan = survey(context, source.pid, probe=probe) if source.found else survey_still(context, probe=probe)
         stopping = blockers(plan.findings)
         if stopping:
             more = (
@@ -253,8 +255,9 @@ class _Run:
         return release(context)
 
     def _offline(self, plan: BarePlan) -> tuple[str, ...]:
-        make_ready(self._context, plan)
-        return carry_out(self._context)
+        context = self._context
+        make_ready(context, plan)
+        return carry_on(context) if context.record_now().stopped else carry_out(context)
 
     def _open(self, source: BareSighting, plan: BarePlan) -> None:
         context, now, move_id = self._context, self._context.clock.now(), uuid_room.uuid4().hex
@@ -273,14 +276,16 @@ class _Run:
             destination_host=context.far.host,
             monitor=context.monitor_address,
             state=plan.state,
-            source=(str(source.pid), source.start, boot_id()),
+            source=(str(source.pid), source.start, boot_id()) if source.found else (),
             unit=f"virtops-guest-{context.key[:8]}-{move_id[:8]}.service",
             socket=f"{RUN_DIR}/{move_id[:12]}/qmp.sock",
             log=f"{LOG_DIR}/guest-{context.key[:8]}-{move_id[:8]}.log",
             source_disks=tuple(disk.source for disk in plan.disks),
             source_disks_policy=context.options.source_disks,
             source_unit=plan.source_unit,
-            source_run=run_folder(argv_of(source.pid)),
+            source_run=run_folder(argv_of(source.pid)) if source.found else "",
+            stopped=not source.found,
+            unit_file=plan.unit_file,
             argv=plan.argv,
             user=plan.user,
             disks=plan.disks,
@@ -337,7 +342,9 @@ class _Run:
         context = self._context
         now = look_here(context)
         where = f"The guest is {now.state} on {context.source_host}"
-        if not now.found:
+        if not now.found and self._was_off():
+            where = f"The guest is off on {context.source_host} as it was"
+        elif not now.found:
             where = f"The guest ended on {context.source_host}; its disks there are what it has"
         if context.trouble:
             where = f"The guest is off on {context.source_host}, its disks there are whole, and it could not be started: {context.trouble}"
@@ -346,8 +353,7 @@ class _Run:
             if left
             else f", and nothing of it is left on {context.far.host}"
         )
-        off = context.trouble or (context.journal is not None and context.journal.state == SHUT_DOWN)
-        code = error.error_code if now.found or off else "GUEST_DIED"
+        code = error.error_code if now.found or context.trouble or self._was_off() else "GUEST_DIED"
         if code in ("MONITOR_GONE", "MONITOR_SILENT", "MONITOR_REFUSED", "TIMEOUT", "REMOTE_FAILED"):
             code = "MOVE_FAILED"
         self._note(code, error.message)
@@ -361,9 +367,13 @@ class _Run:
             **{key: value for key, value in error.details.items() if key not in ("stage", "cause", "left")},
         )
 
+    def _was_off(self) -> bool:
+        return self._context.journal is not None and self._context.journal.state == SHUT_DOWN
+
     def _values(self, kept: tuple[str, ...]) -> dict[str, t.Any]:
         context = self._context
         journal = context.journal
+        runs = journal if journal is not None and not journal.domain and journal.state != SHUT_DOWN else None
         move = {
             "guest": context.name,
             "method": journal.method if journal is not None and journal.open else context.options.method,
@@ -373,7 +383,7 @@ class _Run:
             **figures_of(context),
             "stages": dict(context.stages),
             "source_disks_kept": list(kept),
-            "monitor": journal.socket if journal is not None and not journal.domain else "",
-            "unit": journal.unit if journal is not None and not journal.domain else "",
+            "monitor": runs.socket if runs else "",
+            "unit": runs.unit if runs else "",
         }
         return {"move": move}

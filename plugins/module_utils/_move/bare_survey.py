@@ -92,7 +92,7 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
         visible=seen,
         memory=sum(seen.memory.values()),
         findings=tuple(findings),
-        changes=tuple(_changes(context, copied, media_disks, gone_media, unit)),
+        changes=tuple(changes(context, copied, media_disks, gone_media, unit)),
         home=derive(argv, cwd, GuestMapping(), Seen(seen.machine, {}, frozenset(), added, gone)).argv,
         home_user=_user_of(pid, argv),
         domain=domain,
@@ -294,15 +294,16 @@ def _unit(context: BareContext, pid: int, findings: list[Finding]) -> str:
     return unit
 
 
-def _changes(
+def changes(
     context: BareContext,
     disks: t.Sequence[MovedDisk],
     media: t.Sequence[MovedDisk],
     gone: t.Sequence[MovedDisk],
     unit: str,
 ) -> t.Iterator[Change]:
+    """What the move changes, on both hosts."""
     host = context.far.host
-    if context.options.method == OFFLINE:
+    if context.options.method == OFFLINE and context.monitor is not None:
         yield Change(f"guest {context.name}", "shut down", "running", "off")
     yield Change(f"guest {context.name}", "move", context.source_host, host)
     for disk in (*disks, *media):

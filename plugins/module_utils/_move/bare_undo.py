@@ -23,6 +23,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_decide import BEFORE_SWITCH
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import bring_home, stay_after_shutdown
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import unit_here
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, processes, tls
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.monitor import connect
 
@@ -35,7 +36,8 @@ def look_here(context: BareContext) -> BareSighting:
     """What this host shows of the guest."""
     pids = [pid for pid in _candidates(context) if pid]
     if not pids:
-        return BareSighting(context.source_host)
+        described = context.options.method == OFFLINE and unit_here(context.name) is not None
+        return BareSighting(context.source_host, described=described)
     pid = pids[0]
     seen = BareSighting(context.source_host, found=True, pid=pid, start=processes.start_time(pid))
     try:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import typing as t
 
+from tests.integration.ansible_runs import run_module
 from tests.integration.qemu.test_faults import agents
 from tests.integration.qemu.trips import clean, exists, held, killed, move, ready, runs_on
 from tests.lab.guest.shapes import Disk
+from tests.lab.host import IMAGES
 from tests.lab.shell import wait_for
 
 if t.TYPE_CHECKING:
@@ -103,3 +105,36 @@ def test_the_module_is_killed_and_a_guest_does_not_listen(lab: Lab, hosts: list[
     assert hard.get("outcome") == "moved", hard
     assert any("ended, as asked" in word for word in hard["warnings"]), hard
     assert deaf.where() == {there: "running"}
+
+
+def test_a_guest_without_a_process_goes_with_its_unit(lab: Lab, hosts: list[str]) -> None:
+    here, there = hosts[:2]
+    image, unit = f"{IMAGES}/still.qcow2", "virtops-kvm-guest-still\\x20one.service"
+    described = {
+        "name": "still one", "memory": "64M", "disks": [{"path": image, "size": "64M"}], "persistent": True, "autostart": True,
+    }  # fmt: skip
+    off = {"name": "still one", "state": "stopped", "shutdown_timeout": 0, "shutdown_action": "destroy"}
+    for options in (described, off):
+        made = run_module(lab.inventory, here, "qemu_guest", options)
+        assert not made["failed"], made
+    lab.host(here).run(["qemu-io", "-f", "qcow2", "-c", "write -q -P 5 1M 64k", image])
+    for source, destination in ((here, there), (there, here)):
+        ask = {
+            "name": "still one", "method": "offline", "destination": f"root@{lab.host(destination).address}", "source_disks": "delete",
+        }  # fmt: skip
+        moved = run_module(lab.inventory, source, "qemu_migration", ask)
+        assert moved.get("outcome") == "moved", moved
+        again = run_module(lab.inventory, source, "qemu_migration", ask)
+        assert (again["changed"], again.get("outcome")) == (False, "already_there"), again
+        lab.host(destination).run(["qemu-io", "-f", "qcow2", "-c", "read -q -P 5 1M 64k", image])
+        shown = [
+            lab.host(name).run(["systemctl", "is-enabled", unit], check=False).stdout.strip()
+            for name in (source, destination)
+        ]
+        assert shown[1] == "enabled", shown
+        assert shown[0] != "enabled", shown
+        assert not exists(lab.host(source), image)
+    same = run_module(lab.inventory, here, "qemu_guest", described)
+    assert (same["changed"], same["restart_needed"]) == (True, False), same
+    stopped = run_module(lab.inventory, here, "qemu_guest", {**off, "persistent": False})
+    assert not stopped["failed"], stopped

@@ -181,3 +181,12 @@ def test_no_row_of_offline_moves_lets_two_copies_run(source: BareSighting, there
         assert stage not in ("verify", "release")
     if found.action == table.MOVE:
         assert source.state == "shutdown"
+
+
+def test_a_guest_that_only_a_unit_describes_moves_also_where_it_once_was() -> None:
+    described = BareSighting("kvm1", described=True)
+    moved = dataclasses.replace(OFFLINE, stage="done", state="shutdown")
+    assert table.decide("web", described, EMPTY, None).action == table.MOVE
+    assert table.decide("web", described, EMPTY, moved).action == table.MOVE
+    assert table.decide("web", described, EMPTY, dataclasses.replace(moved, stage="transfer")).action == table.CONTINUE
+    assert table.decide("web", described, RUNS_THERE, None).action == table.ALREADY_THERE
