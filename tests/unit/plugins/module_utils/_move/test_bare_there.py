@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the agent of a guest process's move does with libvirt and with unit files: nothing that is not this move's."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from ansible_collections.virtops.kvm.plugins.module_utils._core.command import Done
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_unit
+
+UUID = "11111111-2222-3333-4444-555555555555"
+
+
+class Virsh:
+    """The domains of a host: name -> state; ``refuses`` fails every order with that word."""
+
+    def __init__(self, refuses: str = "-", **domains: str) -> None:
+        self.domains, self.refuses = domains, refuses
+        self.orders: list[str] = []
+
+    def __call__(self, *words: str) -> Done | None:
+        verb, wanted = words[0], words[-1] if words[0] != "undefine" else words[1]
+        if verb not in ("domuuid", "domstate", "domxml-to-native"):
+            self.orders.append(" ".join(words[:2] if verb == "start" else words[:1]))
+        if verb == self.refuses:
+            return Done(1, "", "error: it does not want to\n")
+        if verb in ("domuuid", "domstate") and wanted not in self.domains:
+            return Done(1, "", "error: no domain\n")
+        if verb == "start":
+            self.domains[wanted] = "paused"
+        if verb == "resume":
+            self.domains[wanted] = "running"
+        if verb == "destroy":
+            self.domains[wanted] = "shut off"
+        if verb == "undefine":
+            self.domains.pop(wanted)
+        return Done(0, f"{self.domains.get(wanted, '')}\n", "")
+
+
+def test_a_domain_is_started_standing_still_and_runs_when_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    virsh = Virsh(**{UUID: "shut off"})
+    monkeypatch.setattr(bare_domain, "_virsh", virsh)
+    assert bare_domain.state(UUID) == ""
+    for _twice in range(2):
+        bare_domain.start(UUID)
+    assert bare_domain.state(UUID) == "paused"
+    for _twice in range(2):
+        bare_domain.resume(UUID)
+    assert bare_domain.state(UUID) == "running"
+    assert bare_domain.destroy(UUID)
+    assert bare_domain.forget(UUID) == ""
+    assert bare_domain.destroy(UUID), "what is not there is gone"
+    assert virsh.orders == ["start --paused", "resume", "destroy", "undefine"]
+
+
+def test_what_libvirt_has_against_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bare_domain, "_virsh", Virsh(refuses="define"))
+    with pytest.raises(KvmError, match=r"did not define the domain: .*it does not want to") as caught:
+        bare_domain.define("<domain/>")
+    assert caught.value.error_code == "ADOPTION_FAILED"
+    monkeypatch.setattr(bare_domain, "_virsh", Virsh(refuses="domxml-to-native", web="running"))
+    found = bare_domain.facts("web", UUID, "<domain/>")
+    assert (found["virsh"], found["name"], found["uuid"]) == (True, True, False)
+    assert "does not want" in found["reason"]
+    monkeypatch.setattr(bare_domain, "_virsh", lambda *unused: None)
+    assert not bare_domain.facts("web", UUID, "")["virsh"]
+    with pytest.raises(KvmError, match="no virsh"):
+        bare_domain.start(UUID)
+
+
+def test_a_unit_is_written_where_nothing_is_and_removed_where_it_is_ours(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(bare_unit, "_systemctl", lambda *words: done.append(words[0]))
+    folder = str(tmp_path)
+    for _twice in range(2):
+        bare_unit.write("a.service", "[Unit]\n", True, folder)
+    assert bare_unit.read("a.service", folder) == "[Unit]\n"
+    assert done == ["daemon-reload", "enable"] * 2
+    with pytest.raises(KvmError) as caught:
+        bare_unit.write("a.service", "[Service]\n", False, folder)
+    assert caught.value.error_code == "NAME_CONFLICT"
+    bare_unit.remove("a.service", "[Service]\n", folder)
+    assert bare_unit.read("a.service", folder) == "[Unit]\n"
+    bare_unit.remove("a.service", "[Unit]\n", folder)
+    assert bare_unit.read("a.service", folder) == ""
