@@ -31,8 +31,8 @@ _MACHINE_KEYS = frozenset(("type", "accel", "usb", "graphics", "dump-guest-core"
 _NICS = {"virtio-net-pci": "virtio", "virtio-net": "virtio", "virtio": "virtio"}
 _SAME_NICS = ("e1000", "e1000e", "rtl8139", "vmxnet3")
 _VIDEOS = {
-    "std": "vga", "VGA": "vga", "virtio": "virtio", "virtio-vga": "virtio", "qxl": "qxl", "qxl-vga": "qxl", "cirrus": "cirrus",
-    "cirrus-vga": "cirrus",
+    "none": "none", "std": "vga", "VGA": "vga", "virtio": "virtio", "virtio-vga": "virtio", "qxl": "qxl", "qxl-vga": "qxl",
+    "cirrus": "cirrus", "cirrus-vga": "cirrus",
 }  # fmt: skip
 _BOOT = {"c": "hd", "d": "cdrom", "n": "network", "a": "fd"}
 #: libvirt makes these by itself, or what is behind them makes them.
@@ -227,11 +227,12 @@ class _Work:
             self.problems.append(f"its screen -vnc {line.last('vnc')} is not understood")
         if "password" in line.last("vnc") or "tls" in line.last("vnc"):
             self.problems.append("its screen has a password or certificates")
-        asked = line.last("vga") or ("" if line.has("nodefaults") else "std")
-        if asked and asked != "none" and not any(one.keys.get("driver") in _VIDEOS for one in line.all("device")):
-            self._video(devices, asked)
+        if any(one.keys.get("driver") in _VIDEOS for one in line.all("device")):
+            return
+        self._video(devices, line.last("vga") or ("none" if line.has("nodefaults") else "std"))
 
     def _video(self, devices: ET.Element, kind: str) -> None:
+        """A graphics card; that there is none has to be said, too, for libvirt gives one to every screen."""
         if kind not in _VIDEOS:
             self.problems.append(f"its graphics card {kind} is not understood")
             return

@@ -106,7 +106,7 @@ def test_sata_empty_drives_and_taps_without_a_bridge() -> None:
         {"dev": "sda", "bus": "sata"}, {"dev": "sdb", "bus": "sata"},
     ]  # fmt: skip
     assert root.findtext("os/cmdline") == "a=b c"
-    assert root.find("devices/video") is None
+    assert [one.attrib for one in root.findall("devices/video/model")] == [{"type": "none"}]
     assert root.find("devices/serial") is None
     assert root.find("devices/emulator") is None
     assert root.find("devices/input") is not None
