@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import socket
 import typing as t
@@ -22,7 +21,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import command, 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.serving import Request, Value, answer, hello, serve
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_unit
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_host, bare_unit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, processes, session, words
 
 RUN_DIR = "/run/virtops-kvm"
@@ -134,11 +133,13 @@ class Agent:
     def _by_unit(self, unit: str, path: str) -> list[str]:
         """The process of a unit, else the one that has our socket in its command line."""
         done = (
-            command.run(["systemctl", "show", "-P", "MainPID", unit], timeout=_PROGRAM_SECONDS) if _systemd() else None
+            command.run(["systemctl", "show", "-P", "MainPID", unit], timeout=_PROGRAM_SECONDS)
+            if bare_host.has_systemd()
+            else None
         )
         pid = int(done.stdout.strip() or 0) if done and done.status == 0 and done.stdout.strip().isdigit() else 0
         if not pid and path:
-            found = [one for one in _pids() if any(path in word for word in processes.argv_of(one)[1:])]
+            found = [one for one in bare_host.pids() if any(path in word for word in processes.argv_of(one)[1:])]
             pid = found[0] if found else 0
         start = processes.start_time(pid) if pid else ""
         return [str(pid), start, processes.boot_id()] if start else []
@@ -188,11 +189,11 @@ class Agent:
             "missing": [path for path in needs if not os.path.exists(path)],
             "folders": [path for path in places if not os.path.isdir(path)],
             "existing": [path for path in images if os.path.lexists(path)],
-            "stamps": {path: stamp(path) for path in images},
+            "stamps": {path: bare_host.stamp(path) for path in images},
             "interfaces": [name for name in interfaces if name not in there],
-            "user": not user or _has_user(user),
+            "user": not user or bare_host.has_user(user),
             "domain": bare_domain.facts(*domain) if domain else {},
-            "free": {folder: _free(folder) for folder in {os.path.dirname(path) for path in images}},
+            "free": {folder: bare_host.free(folder) for folder in {os.path.dirname(path) for path in images}},
         }
 
     # ---- making ----
@@ -202,14 +203,14 @@ class Agent:
         if os.path.isdir(path):
             return False
         os.makedirs(path, mode=0o755)
-        _give(path, owner)
+        bare_host.give(path, owner)
         return True
 
     def _clear_way(self, path: str) -> None:
         """Remove an old image that nobody has open. Raises IMAGE_IN_USE."""
         if not os.path.lexists(path):
             return
-        if _opened(path):
+        if bare_host.opened(path):
             raise KvmError(
                 "IMAGE_IN_USE", f"{path} on {socket.gethostname()} is in the way, and a process uses it.", path=path
             )
@@ -225,7 +226,7 @@ class Agent:
         what = f"Creating {path} on {socket.gethostname()}"
         words_of = ["qemu-img", "create", "-q", "-f", image_format, *base, path, str(size)]
         command.check(words_of, "DESTINATION_FAILED", what, timeout=_PROGRAM_SECONDS)
-        _give(path, owner)
+        bare_host.give(path, owner)
 
     def _free_ports(self, address: str, count: int) -> list[int]:
         """Ports on which nobody listens now."""
@@ -250,10 +251,10 @@ class Agent:
         """Start the waiting guest and give who it is. Raises DESTINATION_FAILED with QEMU's words where it ends."""
         record = t.cast("Record", self._read(key))
         log, path = record["log"], record["socket"]
-        launch(record["unit"], argv, user, log, path)
+        bare_host.launch(record["unit"], argv, user, log, path)
         there = wait_until(
             self._clock,
-            lambda: self._by_unit(record["unit"], path) or has_spoken(log),
+            lambda: self._by_unit(record["unit"], path) or bare_host.has_spoken(log),
             bool,
             what=f"QEMU to start on {socket.gethostname()}",
             timeout=_START_SECONDS,
@@ -329,7 +330,7 @@ class Agent:
         if record.get("defined"):
             why = bare_domain.forget(record["uuid"])
             left += [f"domain {record['uuid']} ({why})"] if why else []
-        if record.get("unit") and _systemd():
+        if record.get("unit") and bare_host.has_systemd():
             command.run(["systemctl", "stop", record["unit"]], timeout=_PROGRAM_SECONDS)
         for path in record.get("images") or ():
             if not path.startswith("/dev/"):
@@ -344,91 +345,6 @@ class Agent:
             shutil.rmtree(os.path.dirname(record["socket"]), ignore_errors=True)
         self._write(key, {**record, "stage": "undone", "images": left, "folders": []})
         return left
-
-
-def _systemd() -> bool:
-    return os.path.isdir("/run/systemd/system")
-
-
-def _pids() -> list[int]:
-    return [int(entry) for entry in os.listdir(processes.PROC) if entry.isdigit()]
-
-
-def _has_user(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
-
-
-def _give(path: str, owner: str) -> None:
-    """Make what was made here belong to the user of that name, where this host has one."""
-    if owner and _has_user(owner):
-        person = pwd.getpwnam(owner)
-        os.chown(path, person.pw_uid, person.pw_gid)
-
-
-def _opened(path: str) -> bool:
-    """Whether a process of this host has the file open."""
-    wanted = os.stat(path)
-    for pid in _pids():
-        with contextlib.suppress(OSError):
-            for entry in os.scandir(f"{processes.PROC}/{pid}/fd"):
-                with contextlib.suppress(OSError):
-                    found = os.stat(entry.path)
-                    if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                        return True
-    return False
-
-
-def _free(folder: str) -> int:
-    """Bytes that are free where the folder is, or will be."""
-    while not os.path.isdir(folder) and folder not in ("/", ""):
-        folder = os.path.dirname(folder)
-    found = os.statvfs(folder or "/")
-    return found.f_bavail * found.f_frsize
-
-
-def stamp(path: str) -> list[int]:
-    """What two hosts see alike of one file that they share; empty where there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return []
-    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
-
-
-def launch(unit: str, argv: t.Sequence[str], user: str, log: str, path: str) -> None:
-    """Start a guest whose monitor of ours is at ``path``, in a unit where there is systemd; it may end at once."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    os.makedirs(os.path.dirname(log), mode=0o755, exist_ok=True)
-    if user:
-        person = pwd.getpwnam(user)
-        os.chown(os.path.dirname(path), person.pw_uid, person.pw_gid)
-    if not _systemd():
-        _run_alone(argv, user, log)
-        return
-    options = [f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}"]
-    options += ["--property=KillMode=mixed", "--property=TimeoutStopSec=60", *([f"--uid={user}"] if user else [])]
-    with open(log, "ab"):
-        # Where QEMU ends before its pid could be asked for, the end of the file tells it.
-        pass
-    words_of = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *options, "--", *argv]
-    what = f"Starting the unit {unit} on {socket.gethostname()}"
-    command.check(words_of, "DESTINATION_FAILED", what, timeout=_PROGRAM_SECONDS)
-
-
-def has_spoken(log: str) -> bool:
-    """Whether QEMU has said something and is not to be seen: it ended."""
-    return os.path.exists(log) and os.path.getsize(log) > 0
-
-
-def _run_alone(argv: t.Sequence[str], user: str, log: str) -> None:
-    """Without systemd: a session of its own, which outlives us."""
-    with open(log, "ab") as out:
-        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user else []
-        command.start_alone([*become, *argv], out)
 
 
 def main() -> None:

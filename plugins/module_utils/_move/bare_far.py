@@ -15,7 +15,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_agent, bare_domain, bare_unit
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_agent, bare_domain, bare_host, bare_unit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import (
     address,
     argv,
@@ -44,6 +44,7 @@ SHIPPED: tuple[t.Any, ...] = (
     departed,
     bare_domain,
     bare_unit,
+    bare_host,
     bare_agent,
 )
 _CALL_SECONDS = 90.0

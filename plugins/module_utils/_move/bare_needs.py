@@ -15,8 +15,8 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT, hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_agent import stamp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_host import stamp
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import tls
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import parse
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.derive import Derived

@@ -21,8 +21,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import CopyJ
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.source import chain_of
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import SHUT_DOWN, MovedDisk
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_agent import has_spoken, launch
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_host import has_spoken, launch
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import forget_here
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch import end_source, release, verify
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit

@@ -14,8 +14,8 @@ import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_needs, bare_offline
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_agent import stamp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BareOptions
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_host import stamp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
