@@ -161,3 +161,24 @@ def run_module(
     """Run one module on one host and return its result (failed ones too: look at ``failed``, ``error_code``)."""
     run = run_playbook(inventory, module_play(host, module, options), *arguments, timeout=timeout)
     return run.result(module)
+
+
+def run_tasks_of(
+    inventory: str | os.PathLike[str],
+    host: str,
+    role: str,
+    tasks: str,
+    *arguments: str,
+    extra_vars: dict[str, t.Any] | None = None,
+) -> Run:
+    """Run one file of a role's tasks on one host; its handlers, where it has some, are those of the role."""
+    include = {"name": f"virtops.kvm.{role}", "tasks_from": tasks}
+    if (ROOT / "roles" / role / "handlers").is_dir():
+        include["handlers_from"] = "main"
+    play = {
+        "name": tasks,
+        "hosts": host,
+        "gather_subset": ["!all", "!min", "distribution"],
+        "tasks": [{"name": tasks, "ansible.builtin.include_role": include}],
+    }
+    return run_playbook(inventory, [play], *arguments, extra_vars=extra_vars)

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 
-from tests.integration.ansible_runs import Run, run_playbook
+from tests.integration.ansible_runs import run_tasks_of
 from tests.integration.copies import sh
 
 if t.TYPE_CHECKING:
@@ -34,24 +34,6 @@ ASIDE = "/tmp/guards"
 PARSER = f'#!/bin/sh\necho "$@" >> {ASIDE}/parsed\n'
 
 
-def role(lab: Lab, host: Host, name: str, tasks: str, *words: str, **extra: t.Any) -> Run:
-    """The tasks of a role on one host."""
-    include = {
-        "name": f"virtops.kvm.{name}",
-        "tasks_from": tasks,
-        "handlers_from": "main" if name != "nfs_server" else None,
-    }
-    play = {
-        "name": tasks,
-        "hosts": host.name,
-        "gather_subset": ["!all", "!min", "distribution"],
-        "tasks": [
-            {"name": tasks, "ansible.builtin.include_role": {key: value for key, value in include.items() if value}}
-        ],
-    }
-    return run_playbook(lab.inventory, [play], *words, extra_vars=extra)
-
-
 @pytest.fixture
 def guarded(vm_lab: Lab) -> t.Iterator[Host]:
     """The second host, which drops all but ssh, and has somebody who listens where NFS would."""
@@ -74,7 +56,7 @@ def test_nftables_is_opened_for_nfs_now_and_for_good(vm_lab: Lab, guarded: Host)
         return vm_lab.hosts[0].run(words, check=False).returncode == 0
 
     def opened(*words: str) -> int:
-        run = role(vm_lab, guarded, "nfs_server", "firewall", *words)
+        run = run_tasks_of(vm_lab.inventory, guarded.name, "nfs_server", "firewall", *words)
         assert run.status == 0, run.output
         return run.changed
 
@@ -95,7 +77,7 @@ def test_nftables_is_opened_for_nfs_now_and_for_good(vm_lab: Lab, guarded: Host)
     )
     sh(guarded, "nft 'add rule ip more input ip saddr 192.0.2.0/24 accept; add rule ip more input tcp dport 22 accept'")
     sh(guarded, "nft 'add rule ip more input ct state established,related accept'")
-    run = role(vm_lab, guarded, "nfs_server", "firewall")
+    run = run_tasks_of(vm_lab.inventory, guarded.name, "nfs_server", "firewall")
     assert run.status != 0, run.output
     assert guarded.read(CONF) == RULES
 
@@ -107,9 +89,8 @@ def test_apparmor_lets_libvirts_helper_read_a_pool_in_an_unusual_place(vm_lab: L
     places = {"enabled": f"{ASIDE}/enabled", "profile": f"{ASIDE}/profile", "local": f"{ASIDE}/local", "open": "^/srv/"}
     changed = []
     for path in ("/srv/shared", "/data/guests", "/data/guests"):
-        run = role(
-            vm_lab, guarded, "shared_storage", "apparmor", __shared_storage_apparmor=places, shared_storage_path=path
-        )
+        values = {"__shared_storage_apparmor": places, "shared_storage_path": path}
+        run = run_tasks_of(vm_lab.inventory, guarded.name, "shared_storage", "apparmor", extra_vars=values)
         assert run.status == 0, run.output
         changed.append(run.changed)
     assert changed == [0, 2, 0]
