@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.address import Address
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import COMMAND_SECONDS, GREETING_SECONDS
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.stream import Stream, open_greeted
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.stream import Conversation, Stream, open_greeted
 
 _BANNER = re.compile(r"QEMU (\d+)\.(\d+)\.(\d+)\S* monitor\b")
 _PROMPT = re.compile(rb"(?:\A|\n)\(qemu\) \Z")
@@ -25,7 +24,7 @@ _ORDERS = re.compile(rb"[\x00-\x1f\x7f\x9b]")
 _FAILURES = re.compile(r"(?:Error: |unknown command: |.*\bTry \"help )(.*)", re.DOTALL)
 
 
-class HmpSession:
+class HmpSession(Conversation):
     """HMP with one QEMU, in one thread at a time. Made by ``connect``; close it, best as a context manager.
 
     A command that was not answered in time raises MONITOR_SILENT; the next one first waits for what is still owed.
@@ -35,25 +34,10 @@ class HmpSession:
         match = _BANNER.search(banner)
         if match is None:
             raise stream.garbled("the greeting", repr(banner[:80]))
-        self._stream = stream
+        super().__init__(stream)
         self._timeout = timeout
         self._owed = 1
         self.version: tuple[int, int, int] = (int(match.group(1)), int(match.group(2)), int(match.group(3)))
-
-    def __enter__(self) -> HmpSession:
-        return self
-
-    def __exit__(self, *unused_details: object) -> None:
-        self.close()
-
-    @property
-    def address(self) -> Address:
-        """Where the monitor listens."""
-        return self._stream.address
-
-    def close(self) -> None:
-        """End the session; QEMU goes on."""
-        self._stream.close()
 
     def settle(self, timeout: float, what: str = "the prompt") -> None:
         """Read on to the prompt that is still to come, if any."""
@@ -107,12 +91,9 @@ def connect(
     clock: Clock | None = None,
 ) -> HmpSession:
     """A session with the human monitor at ``address``, ready for commands after at most ``timeout`` seconds; errors as of QMP's."""
-    stream, left, first = open_greeted(address, timeout, clock)
-    with contextlib.ExitStack() as unless_ready:
-        unless_ready.callback(stream.close)
-        session = start(stream, first, left(), command_timeout)
-        unless_ready.pop_all()
-    return session
+    return open_greeted(
+        address, timeout, clock, lambda stream, first, left: start(stream, first, left, command_timeout)
+    )
 
 
 def start(stream: Stream, first: bytes, timeout: float, command_timeout: float) -> HmpSession:

@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import hmp, session
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.address import Address
@@ -20,7 +18,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import (
     Session,
     refused,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.stream import open_greeted
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.stream import Stream, open_greeted
 
 
 class Monitor:
@@ -80,10 +78,9 @@ def connect(
     Raises MONITOR_GONE where nobody listens, MONITOR_BUSY where QEMU speaks with somebody else, MONITOR_SILENT where it does not greet,
     MONITOR_GARBLED where something else answers.
     """
-    stream, left, first = open_greeted(address, timeout, clock)
-    speak = session.start if first.lstrip().startswith(b"{") else hmp.start
-    with contextlib.ExitStack() as unless_ready:
-        unless_ready.callback(stream.close)
-        monitor = Monitor(speak(stream, first, left(), command_timeout))
-        unless_ready.pop_all()
-    return monitor
+
+    def speak(stream: Stream, first: bytes, left: float) -> Monitor:
+        start = session.start if first.lstrip().startswith(b"{") else hmp.start
+        return Monitor(start(stream, first, left, command_timeout))
+
+    return open_greeted(address, timeout, clock, speak)

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import json
 import typing as t
@@ -17,7 +16,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clo
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import schema as schema_module
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.address import Address
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.stream import Stream, open_greeted
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.stream import Conversation, Stream, open_greeted
 
 GREETING_SECONDS = 10.0
 COMMAND_SECONDS = 30.0
@@ -34,7 +33,7 @@ class Event:
     seconds: float
 
 
-class Session:
+class Session(Conversation):
     """QMP with one QEMU, in one thread at a time. Made by ``connect``; close it, best as a context manager.
 
     A command that got no answer in time raises MONITOR_SILENT and leaves the session usable: its answer, should it come after all,
@@ -42,7 +41,7 @@ class Session:
     """
 
     def __init__(self, stream: Stream, greeting: t.Mapping[str, t.Any], *, timeout: float = COMMAND_SECONDS) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._timeout = timeout
         self._count = 0
         self._events: collections.deque[Event] = collections.deque(maxlen=_EVENTS)
@@ -54,21 +53,6 @@ class Session:
         #: What the distribution calls its build, such as ``Debian 1:10.0.2+ds-2``.
         self.package: str = version.get("package", "")
         self._offers_oob = "oob" in greeting["QMP"].get("capabilities", [])
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *unused_details: object) -> None:
-        self.close()
-
-    @property
-    def address(self) -> Address:
-        """Where the monitor listens."""
-        return self._stream.address
-
-    def close(self) -> None:
-        """End the session; QEMU goes on."""
-        self._stream.close()
 
     def negotiate(self, timeout: float) -> None:
         """Leave the state in which QEMU accepts nothing else; with out-of-band commands where it offers them."""
@@ -209,12 +193,9 @@ def connect(
     Raises MONITOR_GONE where nobody listens, MONITOR_BUSY where QEMU speaks with somebody else, MONITOR_SILENT where it does not greet,
     MONITOR_GARBLED where something else answers.
     """
-    stream, left, first = open_greeted(address, timeout, clock)
-    with contextlib.ExitStack() as unless_ready:
-        unless_ready.callback(stream.close)
-        session = start(stream, first, left(), command_timeout)
-        unless_ready.pop_all()
-    return session
+    return open_greeted(
+        address, timeout, clock, lambda stream, first, left: start(stream, first, left, command_timeout)
+    )
 
 
 def start(stream: Stream, first: bytes, timeout: float, command_timeout: float) -> Session:

@@ -24,6 +24,8 @@ _CHUNK = 1 << 16
 _RETRY_SECONDS = 0.1
 #: struct sockaddr_un has room for 108 bytes, the last of them a zero.
 _PATH_BYTES = 107
+#: A session with a monitor, or what is made of one.
+Spoken = t.TypeVar("Spoken")
 
 
 class Stream:
@@ -158,10 +160,35 @@ def busy(address: Address, what: str) -> KvmError:
     )
 
 
+class Conversation:
+    """What the sessions with monitors of both kinds share: they have a stream, and end with it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __enter__(self: Spoken) -> Spoken:
+        return self
+
+    def __exit__(self, *unused_details: object) -> None:
+        self.close()
+
+    @property
+    def address(self) -> Address:
+        """Where the monitor listens."""
+        return self._stream.address
+
+    def close(self) -> None:
+        """End the session; QEMU goes on."""
+        self._stream.close()
+
+
 def open_greeted(
-    address: str | Address, timeout: float, clock: Clock | None
-) -> tuple[Stream, t.Callable[[], float], bytes]:
-    """A connection to a monitor, how many seconds are left of ``timeout`` (to be called), and the first line of the greeting.
+    address: str | Address,
+    timeout: float,
+    clock: Clock | None,
+    speak: t.Callable[[Stream, bytes, float], Spoken],
+) -> Spoken:
+    """What ``speak`` makes of a connection to a monitor, the first line of its greeting, and the seconds that are left.
 
     Whoever gets no greeting waits behind another client, if there was one when we came.
     """
@@ -170,8 +197,8 @@ def open_greeted(
     end = clock.monotonic() + timeout
     held = is_held(place)
     stream = _open(place, end, clock, held)
-    with contextlib.ExitStack() as unless_greeted:
-        unless_greeted.callback(stream.close)
+    with contextlib.ExitStack() as unless_ready:
+        unless_ready.callback(stream.close)
         try:
             first = b""
             while not first.strip():
@@ -180,8 +207,9 @@ def open_greeted(
             if held and exc.error_code == "MONITOR_SILENT":
                 raise busy(place, "the greeting") from exc
             raise
-        unless_greeted.pop_all()
-    return stream, lambda: max(0.0, end - clock.monotonic()), first
+        spoken = speak(stream, first, max(0.0, end - clock.monotonic()))
+        unless_ready.pop_all()
+    return spoken
 
 
 def _open(address: Address, end: float, clock: Clock, held: bool) -> Stream:
