@@ -63,6 +63,13 @@ options:
       - The address or name on which the destination takes migration and disk streams; the host part of O(destination) by default.
       - When a stopped domain's files cannot be sent there directly, they go through ssh.
     type: str
+  migration_port:
+    description:
+      - The TCP port on which the destination takes the memory of a live move; V(0) lets its libvirt choose one from its range, from which
+        the ports for disks are in any case. Moves to this port come one after the other. It is not tried before the move, as is the
+        range, since another guest's memory may be awaited there.
+    type: int
+    default: 0
   method:
     description:
       - V(auto) chooses V(offline) for a domain that is shut off. For one that runs it chooses V(live_shared) when no disk has to be
@@ -513,6 +520,7 @@ def argument_spec() -> dict[str, t.Any]:
         "destination_label": {"type": "str"},
         "source_label": {"type": "str"},
         "migration_address": {"type": "str"},
+        "migration_port": {"type": "int", "default": 0},
         "method": {"type": "str", "choices": list(METHODS), "default": "auto"},
         "mapping": {"type": "dict", "default": {}},
         "disks": {"type": "list", "elements": "str", "default": []},

@@ -72,9 +72,10 @@ def test_tls_leaves_nothing_readable_on_the_wire(lab: Lab, hosts: list[str], cer
 
         # The way back in clear, so that this test is known to see what it looks for.
         with Tap(lab, source, IN_MEMORY, ON_DISK) as tap:
-            _result, seen = moved(lab, guest, destination, source, **{**options, "tls": False})
+            _result, seen = moved(lab, guest, destination, source, **{**options, "tls": False}, migration_port=49200)
         assert not any(seen.values("tls-creds"))
         assert len(tap.streams) == 2, tap.streams
+        assert "49200" in tap.streams
         assert all(count["marked"] for count in tap.streams.values()), tap.streams
         acknowledged = watcher.fresh()["guests"][guest.name]["acknowledged"]
     assert lab.verify(guest, source, acknowledged).clean

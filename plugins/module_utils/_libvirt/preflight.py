@@ -34,7 +34,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts impo
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Cpu, Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Endpoint, Host, Pool
-from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS, SUSPENDED
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import LIVE_METHODS, STOPPED_METHODS, SUSPENDED
 from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import Namesake
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import (
     CONTROL,
@@ -72,13 +72,14 @@ _OWN_FACTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is asked of a preflight. ``address`` is where the streams go (by default the host in the URI); ``facts`` is the
-    Host that host_info read on the destination itself; ``ours`` are paths that an interrupted move of this domain made
-    there."""
+    """What is asked of a preflight. ``address`` is where the streams go (by default the host in the URI), and ``port`` the one for
+    memory, 0 for one of the destination's range; ``facts`` is the Host that host_info read on the destination itself; ``ours`` are
+    paths that an interrupted move of this domain made there."""
 
     destination_name: str
     source_name: str = ""
     address: t.Optional[str] = None
+    port: int = 0
     method: str = "auto"
     disks: tuple[str, ...] = ()
     mapping: Mapping = dataclasses.field(default_factory=Mapping)
@@ -115,9 +116,12 @@ def check_named(domain: Domain, disks: t.Sequence[str], mapping: Mapping) -> Non
     check_names(mapping, targets, sources["network"], sources["bridge"])
 
 
-def stream_ports(endpoint: Endpoint) -> tuple[int, ...]:
+def stream_ports(endpoint: Endpoint, request: Request) -> tuple[int, ...]:
     """The ports to try for the streams: the last ones of the range. libvirt takes them from its start, and a QEMU that waits for
-    its stream takes whoever connects first for it: a probe there would end the move of another domain."""
+    its stream takes whoever connects first for it: a probe there would end the move of another domain. So where memory goes to a
+    port that was asked for, and no disk to another, there is none to try."""
+    if request.port and request.method == LIVE_METHODS[0]:
+        return ()
     last = endpoint.port_max
     return tuple(range(max(endpoint.port_min, last - _STREAM_PORTS + 1), last + 1))
 
@@ -290,7 +294,7 @@ def _probes(here: Host, there: Host, uri: str, request: Request) -> tuple[Probe,
     if control is not None:
         found.append(control)
     if address and parts.hostname:
-        results = probe_all([Peer(request.destination_name, address, stream_ports(there.endpoint))])
+        results = probe_all([Peer(request.destination_name, address, stream_ports(there.endpoint, request))])
         found += [Probe(TO_DESTINATION, STREAM, one.address, one.port, one.result) for one in results]
     names = {request.source_name, here.hostname, here.endpoint.address or ""} - {""}
     found += probes_of(there.reachability, names, TO_SOURCE)

@@ -27,6 +27,7 @@ class Options:
 
     method: str = "auto"
     migration_address: t.Optional[str] = None
+    migration_port: int = 0
     disks: tuple[str, ...] = ()
     bandwidth: int = 0
     max_downtime: int = 300
@@ -55,10 +56,13 @@ class Options:
         """Raises InputError for what cannot be meant."""
         for name, least in (
             ("bandwidth", 0), ("max_downtime", 1), ("downtime_start", 0), ("downtime_steps", 1), ("downtime_delay", 0),
-            ("timeout", 0), ("shutdown_timeout", 1), ("parallel_connections", 0), ("source_slots", 0), ("destination_slots", 0),
+            ("timeout", 0), ("shutdown_timeout", 1), ("migration_port", 0), ("parallel_connections", 0), ("source_slots", 0),
+            ("destination_slots", 0),
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise InputError(name, f"The option '{name}' is {getattr(self, name)}, and must be at least {least}.")
+        if self.migration_port > 65535:
+            raise InputError("migration_port", "The option 'migration_port' must be at most 65535.")
         if self.parallel_connections > 255:
             raise InputError("parallel_connections", "The option 'parallel_connections' must be at most 255.")
         if self.timeout_action == "postcopy" and not self.postcopy:
@@ -94,7 +98,8 @@ def build_call(
     ``copied`` are the targets to copy: where there are none, no list is given, because libvirt takes an empty list for all.
     """
     wanted = ["LIVE", "PEER2PEER", "ABORT_ON_ERROR"]
-    params: dict[str, t.Any] = {"migrate_uri": f"tcp://{_bracketed(address)}", "destination_xml": live_xml}
+    port = f":{options.migration_port}" if options.migration_port else ""
+    params: dict[str, t.Any] = {"migrate_uri": f"tcp://{_bracketed(address)}{port}", "destination_xml": live_xml}
     if persistent:
         wanted += ["PERSIST_DEST", "UNDEFINE_SOURCE"]
         params["persistent_xml"] = persistent_xml

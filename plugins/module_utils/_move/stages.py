@@ -44,7 +44,8 @@ def places(context: Context, uuid: str) -> t.Iterator[t.Callable[[], None]]:
         if slot is not None:
             held.callback(slot.release)
         claim = _destination_claim(context, uuid, held)
-        if slot is not None:
+        # The port that was asked for is not free before the memory comes.
+        if slot is not None and not context.options.migration_port:
             context.give_way = _Ending(context, held, slot, claim).give_way
         context.place = claim.place if claim is not None else ("", "")
         yield claim.beat if claim is not None else _no_beat
@@ -95,7 +96,7 @@ def _source_slot(context: Context) -> statefile.FileLock | None:
 
 
 def _destination_claim(context: Context, uuid: str, held: contextlib.ExitStack) -> Claim | None:
-    limit = context.options.destination_slots
+    limit = 1 if context.options.migration_port else context.options.destination_slots
     if not limit:
         return None
     claim = context.gateway.claim(uuid, context.clock)

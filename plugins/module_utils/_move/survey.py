@@ -49,6 +49,7 @@ class Surveyor:
             destination_name=gateway.destination_host,
             source_name=gateway.source_host,
             address=options.migration_address,
+            port=options.migration_port,
             method=options.method,
             disks=options.disks,
             mapping=self._mapping,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import stream_ports
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import Request, stream_ports
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Endpoint
 
 
@@ -20,4 +20,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.host import End
     ],
 )
 def test_the_last_ports_of_the_range_are_probed(endpoint: Endpoint, expected: tuple[int, ...]) -> None:
-    assert stream_ports(endpoint) == expected
+    assert stream_ports(endpoint, Request("kvm2")) == expected
+
+
+def test_a_port_that_was_asked_for_is_not_probed_and_the_range_only_where_disks_go() -> None:
+    assert stream_ports(Endpoint(), Request("kvm2", port=49300, method="live_shared")) == ()
+    assert stream_ports(Endpoint(), Request("kvm2", port=49300)) == (49214, 49215)

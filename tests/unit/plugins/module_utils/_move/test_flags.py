@@ -61,6 +61,7 @@ def test_a_transient_domain_stays_transient() -> None:
         (Options(compression="xbzrle"), 2048, {"compression": "xbzrle"}),
         (Options(compression="zstd", parallel_connections=2), 2048 + 131072, {"compression": "zstd"}),
         (Options(tls=True), 65536, {}),
+        (Options(migration_port=49300), 0, {"migrate_uri": "tcp://192.0.2.2:49300"}),
     ],
 )
 def test_options(options: Options, flag: int, params: dict[str, t.Any]) -> None:
@@ -83,6 +84,8 @@ def test_what_this_libvirt_lacks_is_refused() -> None:
 
 def test_ipv6_is_bracketed() -> None:
     assert call(address="2001:db8::2").params["migrate_uri"] == "tcp://[2001:db8::2]"
+    asked = Options(migration_port=49300)
+    assert call(asked, address="2001:db8::2").params["migrate_uri"] == "tcp://[2001:db8::2]:49300"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,7 @@ def test_ipv6_is_bracketed() -> None:
         {"timeout_action": "postcopy"},
         {"compression": "zstd"},
         {"source_slots": -1},
+        {"migration_port": 70000},
     ],
 )
 def test_options_that_cannot_be_meant(wrong: dict[str, t.Any]) -> None:

@@ -451,6 +451,27 @@ def test_it_waits_for_its_place_and_can_be_aborted_there(tmp_path: pathlib.Path)
     assert gateway.log == ["claim", "unclaim"]
 
 
+def test_moves_to_a_port_come_one_after_the_other(tmp_path: pathlib.Path) -> None:
+    gateway = FakeGateway()
+    gateway.stats = MEMORY
+    gateway.ahead = [1, 1]
+    context = context_for(gateway, tmp_path, source_slots=1, migration_port=49300)
+    (slot,) = context.workspace.slots(1)
+    seen: list[bool] = []
+
+    def look(own: FakeGateway) -> None:
+        for _unused in range(60):
+            seen.append(slot.try_acquire())
+            wait(0.01)
+        own.arrive()
+
+    gateway.during = look
+    assert run(context, "192.0.2.2").outcome == "moved"
+    assert gateway.params["migrate_uri"] == "tcp://192.0.2.2:49300"
+    assert not gateway.ahead
+    assert not any(seen)
+
+
 @pytest.mark.parametrize("crowded", [False, True])
 def test_a_move_that_ends_gives_way_unless_too_many_end(tmp_path: pathlib.Path, crowded: bool) -> None:
     gateway = FakeGateway()
