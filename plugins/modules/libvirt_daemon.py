@@ -150,14 +150,16 @@ class Gateway:
     def jobs(self) -> list[str]:
         """The domains that have a job, and the moves that hold their lock."""
         with Connection.open() as connection:
-            found = [domain.name for domain in read_domains(connection) if domain.job is not None]
-        for name in self._files.list(_LOCKS):
-            lock = statefile.FileLock(f"{_LOCKS}/{name}")
+            domains = read_domains(connection)
+        names = {domain.uuid: domain.name for domain in domains}
+        found = [domain.name for domain in domains if domain.job is not None]
+        for file in self._files.list(_LOCKS):
+            lock, key = statefile.FileLock(f"{_LOCKS}/{file}"), file.removesuffix(".lock")
             if lock.try_acquire():
                 lock.release()
             else:
-                found.append(name.removesuffix(".lock"))
-        return found
+                found.append(names.get(key, key))
+        return list(dict.fromkeys(found))
 
     def take(self, step: Step) -> None:
         """Take a step."""

@@ -34,7 +34,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._xml.domain import par
 QEMU_CONF = "/etc/libvirt/qemu.conf"
 _NO_DOMAIN = 42
 _NO_SUPPORT = 3
-_OPERATION_INVALID = 55
+#: Of a migration at its receiving end libvirt tells nothing, and says so by the one error or, later in its course, by the other.
+_TOLD_AT_THE_SOURCE = (55, 84)
 #: The lists that libvirt filters by itself: one call tells for all domains what one call per domain would tell.
 _FILTERS = {
     "persistent": "VIR_CONNECT_LIST_DOMAINS_PERSISTENT",
@@ -175,9 +176,8 @@ def _job(handle: t.Any, reason: str) -> Job | None:
     except lib.libvirtError as exc:
         if libvirt_code(exc) == _NO_SUPPORT:
             return None
-        if libvirt_code(exc) != _OPERATION_INVALID:
+        if libvirt_code(exc) not in _TOLD_AT_THE_SOURCE:
             raise
-        # The daemon tells nothing of a migration at its receiving end, and says so by this error.
         return Job("unbounded", "migration_in") if reason in ("migration", "postcopy", "starting_up") else None
     kind = job_type_name(values.get("type", 0))
     if kind == "none":

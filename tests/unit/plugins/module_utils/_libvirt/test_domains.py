@@ -212,6 +212,7 @@ def test_any_other_failure_names_the_domain() -> None:
         (1, 1, {"type": 2, "operation": 5}, Job("unbounded", "migration_out")),
         (1, 1, {"type": 1, "operation": 9}, Job("bounded", "backup")),
         (3, 2, 55, Job("unbounded", "migration_in")),
+        (3, 2, 84, Job("unbounded", "migration_in")),
         (3, 11, 55, Job("unbounded", "migration_in")),
         (1, 1, 55, None),
         (1, 1, 3, None),
