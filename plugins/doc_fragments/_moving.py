@@ -32,6 +32,12 @@ options:
     type: str
     choices: [finish, abort]
     default: finish
+  settle_only:
+    description:
+      - Begin no move. Only finish or take back the move to O(destination) that an earlier run left half done, as a run without this option
+        would before it begins another; where none is, nothing is done. Other options say nothing then.
+    type: bool
+    default: false
   progress_id:
     description:
       - Name of the file in C(/run/virtops-kvm/progress) that tells the progress on the source; letters, digits, V(-) and V(_). Chosen by

@@ -298,6 +298,7 @@ RETURN = r"""
 outcome:
   description:
     - V(moved), V(already_there), or V(attached) when a move that ran already was followed to its end.
+    - V(undone) with O(settle_only) when the domain stays on the source; nothing changed when there was nothing to take back.
   returned: success
   type: str
   sample: moved
@@ -584,6 +585,7 @@ def run(params: Params, check_mode: bool, gateway: GatewayMaker) -> Result:
             stop=stop,
             progress_id=progress_id,
             carrier=lambda: _carrier(params, options, ends.destination_host),
+            settle_only=params["settle_only"],
         )
         # Loaded only now, while the gateway connects to the destination: both take about as long.
         from ansible_collections.virtops.kvm.plugins.module_utils._move.runner import run as run_move

@@ -242,6 +242,7 @@ RETURN = r"""
 outcome:
   description:
     - V(moved), V(already_there), or V(finished) when an interrupted move was brought to its end.
+    - V(undone) with O(settle_only) when the guest stays on the source; nothing changed when there was nothing to take back.
   returned: success
   type: str
   sample: moved
@@ -426,6 +427,7 @@ def run(params: Params, check_mode: bool, gateway: t.Callable[[str, t.Optional[s
             progress_id=progress_id,
             uuid=uuid,
             monitor_address=monitor,
+            settle_only=params["settle_only"],
         )
         try:
             report = run_move(context, check_mode=check_mode)

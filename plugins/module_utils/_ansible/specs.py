@@ -26,6 +26,7 @@ def moving_spec() -> dict[str, t.Any]:
         "auto_converge": {"type": "bool", "default": False},
         "parallel_connections": {"type": "int", "default": 0},
         "on_controller_loss": {"type": "str", "choices": list(ON_CONTROLLER_LOSS), "default": "finish"},
+        "settle_only": {"type": "bool", "default": False},
         "progress_id": {"type": "str"},
         "progress_interval": {"type": "float", "default": 5},
     }

@@ -25,18 +25,13 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection im
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.events import start_event_loop
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.opening import Opening
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.remote_claims import RemoteClaim
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.states import (
-    job_operation_name,
-    reason_name,
-    state_name,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.sightings import sighting_of
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.stopped import StoppedCalls
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.volumes import RemoteImage, RemoteImages, mark_left
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Sighting
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.host import parse_capabilities
 
 SOURCE, DESTINATION = "source", "destination"
-_RUNNING_JOBS = (1, 2)
 _EVENT_SECONDS = 1.0
 
 
@@ -82,20 +77,7 @@ class MoveGateway(StoppedCalls):
             domain = self._domain(side, name)
             if domain is None:
                 return Sighting(host)
-            number, reason = domain.state()[:2]
-            state = state_name(number)
-            active = bool(domain.isActive())
-            return Sighting(
-                host,
-                found=True,
-                uuid=domain.UUIDString().lower(),
-                name=domain.name(),
-                state=state,
-                reason=reason_name(state, reason),
-                persistent=bool(domain.isPersistent()),
-                autostart=bool(domain.isPersistent() and domain.autostart()),
-                job=_job(domain) if active and side == SOURCE else None,
-            )
+            return sighting_of(host, domain, with_job=side == SOURCE)
         except lib.libvirtError as exc:
             if libvirt_code(exc) == lib.VIR_ERR_NO_DOMAIN:
                 return Sighting(host)
@@ -314,14 +296,6 @@ class MoveGateway(StoppedCalls):
             host = self.source_host if side == SOURCE else self.destination_host
             raise KvmError("DOMAIN_NOT_FOUND", f"There is no domain '{name}' on {host}.", name=name)
         return domain
-
-
-def _job(domain: t.Any) -> str | None:
-    with contextlib.suppress(library().libvirtError):
-        stats = domain.jobStats(0)
-        if stats.get("type") in _RUNNING_JOBS:
-            return job_operation_name(int(stats.get("operation") or 0))
-    return None
 
 
 def _is_uuid(text: str) -> bool:

@@ -148,6 +148,12 @@ class RemoteImages:
                 volume = self._volume(pool, path)
                 if volume is None:
                     return False
+                if self._in_use(path):
+                    raise KvmError(
+                        "IMAGE_IN_USE",
+                        f"{path} on {self._host} was not removed: a domain there names it by now.",
+                        path=path,
+                    )
                 with translated(f"Cannot remove the image {path} on {self._host}"):
                     volume.delete(0)
                 return True

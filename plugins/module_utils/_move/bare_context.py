@@ -145,6 +145,8 @@ class BareContext:
     stages: dict[str, float] = dataclasses.field(default_factory=dict)
     figures: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     meter: Meter = dataclasses.field(default_factory=Meter)
+    #: Only finish or undo what an earlier run left; begin no move.
+    settle_only: bool = False
 
     def elapsed(self) -> float:
         """Seconds since the run began."""

@@ -236,3 +236,16 @@ def _unproven(name: str, source: BareSighting, there: BareSighting, why: str) ->
         f"Nothing was started, stopped or deleted: it stays as it is on the source. Make {there.host} answer, or prove that it is off and "
         f"let the source go on by hand ('cont'), then run again."
     )
+
+
+def never_ran(record: BareJournal, seen: BareSighting) -> str:
+    """What speaks against it that the guest of this record never ran where the record lies; empty where nothing does."""
+    if not _never_continued(record):
+        return f"may have been told to go on there, by its record (stage {record.stage})"
+    if seen.found and not seen.ours:
+        return f"is a process ({seen.pid}) that this move did not start"
+    if seen.found and seen.error:
+        return f"does not answer (process {seen.pid}: {seen.error.rstrip('.')})"
+    if seen.found and seen.state != INCOMING:
+        return f"is {seen.state} there, so it may have run (process {seen.pid})"
+    return ""

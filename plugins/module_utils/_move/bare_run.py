@@ -46,7 +46,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch impo
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_undo import calm, look_here, take_back, unblock
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.processes import argv_of, boot_id
 
-MOVED, ALREADY_THERE, FINISHED = "moved", "already_there", "finished"
+MOVED, ALREADY_THERE, FINISHED, UNDONE = "moved", "already_there", "finished", "undone"
 RUN_DIR = "/run/virtops-kvm/guests"
 LOG_DIR = "/var/log/virtops-kvm"
 _FOLLOW_POLL = 0.5
@@ -117,16 +117,23 @@ class _Run:
             return self._finish(decision)
         if decision.action == table.CONTINUE:
             return self._carry_on()
-        if decision.action in (table.UNDO, table.RESUME):
+        # A guest that an offline move has shut down would be moved from where it is now; to settle is to let it run again.
+        half = context.settle_only and decision.action == table.MOVE and self._is_open()
+        if half or decision.action in (table.UNDO, table.RESUME):
+            undone = (Change(f"move of {context.name}", "undo", "interrupted", None),)
             if self._check_mode:
-                return self._planned(source, (Change(f"move of {context.name}", "undo", "interrupted", None),))
+                return self._settled(decision, undone) if context.settle_only else self._planned(source, undone)
             self._claim()
             self._undo(source)
+            if context.settle_only:
+                return self._settled(decision, undone)
             if decision.code:
                 raise KvmError(decision.code, decision.message)
             source, there, decision = self._look()
             if decision.action != table.MOVE:
                 raise self._refusal(decision, source, there)
+        if context.settle_only:
+            return self._settled(decision, ())
         if self._check_mode:
             return self._planned(source, ())
         return self._move(source)
@@ -141,6 +148,10 @@ class _Run:
         """The last move's record, when it went to this destination."""
         journal = self._context.journal
         return journal if journal is not None and journal.destination == self._context.destination else None
+
+    def _is_open(self) -> bool:
+        journal = self._journal()
+        return journal is not None and journal.open
 
     def _refusal(self, decision: table.Decision, source: BareSighting, there: BareSighting) -> KvmError:
         message = (
@@ -167,6 +178,15 @@ class _Run:
         left = take_back(context, look_here(context) if source.found else source)
         if left:
             context.warnings.append(f"An earlier attempt left {', '.join(left)}.")
+
+    def _settled(self, decision: table.Decision, changes: tuple[Change, ...]) -> BareReport:
+        """No move is half done any more, and none begins."""
+        context = self._context
+        text = f"The move of the guest '{context.name}' to {context.far.host} was taken back"
+        if not changes:
+            text = f"No move of the guest '{context.name}' to {context.far.host} is half done"
+        msg = f"{text}. {decision.message}" if decision.code else f"{text}; it is on {context.source_host}."
+        return BareReport(UNDONE, msg, changes, warnings=tuple(context.warnings), values=self._values(()))
 
     def _finish(self, decision: table.Decision) -> BareReport:
         context = self._context

@@ -226,10 +226,19 @@ def failed(held: Held, error: KvmError) -> KvmError:
     else:
         words.append(f"Nothing of this move is left on {journal.destination_host}.")
     aborted = error.error_code == "MOVE_ABORTED"
+    close(context, error_code=error.error_code, message=error.message)
+    details = {key: value for key, value in error.details.items() if key not in ("stage", "left")}
+    message = " ".join([error.message, *words[1:]] if aborted else words)
+    return KvmError(
+        error.error_code, message, stage=stage, domain_state=seen.state, left=list(left), stages=dict(context.stages),
+        source=to_data(seen), **{key: value for key, value in details.items() if key not in ("source", "domain_state", "stages")},
+    )  # fmt: skip
+
+
+def close(context: Context, **more: t.Any) -> None:
+    """The record of a move that was taken back."""
     context.record(
         stage="undone",
-        error_code=error.error_code,
-        message=error.message,
         stopped=False,
         defined=False,
         persistent_xml="",
@@ -237,10 +246,5 @@ def failed(held: Held, error: KvmError) -> KvmError:
         snapshots=(),
         checkpoints=(),
         seals={},
+        **more,
     )
-    details = {key: value for key, value in error.details.items() if key not in ("stage", "left")}
-    message = " ".join([error.message, *words[1:]] if aborted else words)
-    return KvmError(
-        error.error_code, message, stage=stage, domain_state=seen.state, left=list(left), stages=dict(context.stages),
-        source=to_data(seen), **{key: value for key, value in details.items() if key not in ("source", "domain_state", "stages")},
-    )  # fmt: skip

@@ -209,6 +209,8 @@ class Context:
     carrier: t.Optional[t.Callable[[], t.Any]] = None
     #: The place that is held on the destination: its libvirtd's URI there, and the UUID of the secret.
     place: tuple[str, str] = ("", "")
+    #: Only finish or undo what an earlier run left; begin no move.
+    settle_only: bool = False
 
     def elapsed(self) -> float:
         """Seconds since the run began."""

@@ -15,7 +15,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import MoveResult
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context
 
-MOVED, ALREADY_THERE, ATTACHED = "moved", "already_there", "attached"
+MOVED, ALREADY_THERE, ATTACHED, UNDONE = "moved", "already_there", "attached", "undone"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import Move
 from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter, from_stats
 from ansible_collections.virtops.kvm.plugins.module_utils._move.settle import failed, settle, still_aborting
 from ansible_collections.virtops.kvm.plugins.module_utils._move.shared_proof import prove_shared
+from ansible_collections.virtops.kvm.plugins.module_utils._move.take_back import close_journal, take_back
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._move.transfer import Ended
 from ansible_collections.virtops.kvm.plugins.module_utils._move.undo import undo
@@ -91,6 +92,8 @@ class _Run:
             raise self._refused(decision, source, there)
         if decision.action in (table.FINISH, table.CONTINUE, table.ALREADY_THERE):
             return self._finish(decision, source, there)
+        if context.settle_only:
+            return self._take_back(source, decision)
         if self._attached:
             raise self._attached_in_vain(source)
         return self._move(source, decision)
@@ -178,6 +181,8 @@ class _Run:
             raise refusal(context, decision, seen, there)
         if ended.cause:
             raise failed(context, source.uuid, ended)
+        if context.settle_only:
+            return self._take_back(seen, decision)
         raise self._attached_in_vain(seen)
 
     def _drive_orphan(self, source: Sighting) -> Ended:
@@ -220,7 +225,8 @@ class _Run:
                     f"Domain '{context.name}' runs on {there.host} and is still defined on {source.host} ({source.state}). Nothing proves "
                     "that a move left that definition, so it stays; undefine it when it is of no use."
                 )
-            return report_of(context, outcome, there.uuid, self._arrival(source, there))
+            closed = close_journal(context, check_mode=self._check_mode) if context.settle_only else ()
+            return report_of(context, outcome, there.uuid, (*self._arrival(source, there), *closed))
         if cold_run.unfinished(context.journal):
             return self._finish_stopped(decision, source, there, outcome)
         changes = self._leftovers(decision, source, there)
@@ -262,6 +268,10 @@ class _Run:
         return tuple(changes)
 
     # -- it is here --------------------------------------------------------------------------------------------------
+
+    def _take_back(self, source: Sighting, decision: table.Decision) -> Report:
+        before = self._stopped_before(source)
+        return take_back(self._context, source, decision, self._journal(), before, check_mode=self._check_mode)
 
     def _move(self, source: Sighting, decision: table.Decision) -> Report:
         context, before = self._context, self._stopped_before(source)

@@ -88,6 +88,16 @@ class Cordons:
         """Would take it away."""
 
 
+class Leftovers:
+    """A host with a copy in the making that no move goes on with."""
+
+    def has_copy(self, path: str, uuid: str) -> bool:
+        return True
+
+    def remove_copy(self, path: str, uuid: str) -> None:
+        """Would remove it."""
+
+
 class NoFiles:
     """A directory without files."""
 
@@ -263,6 +273,12 @@ CASES = {
         lambda folder: FakeFar(),
         ("look", "facts", "again", "close"),
     ),
+    "repair_leftover": Case(
+        {"path": "/srv/a.moving-11111111", "uuid": "11111111-2222-3333-4444-555555555555"},
+        lambda folder: Leftovers(),
+        ("has_copy",),
+    ),
+    "repair_plan": Case({"facts": [{"name": "kvm1"}], "directory": "/nowhere"}, lambda folder: NoFiles(), ("read",)),
     "storage_pool": Case(
         {"name": "images", "type": "dir", "path": "/srv/images", "autostart": True},
         lambda folder: FakePools(),
