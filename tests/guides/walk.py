@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from tests.lab import Lab
 
 #: The guides that are walked through.
-WALKED = ("guide_first_evacuation",)
+WALKED = ("guide_first_evacuation", "guide_own_hosts", "guide_shared_storage", "guide_bare_qemu")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: The collection as somebody who installed it has it.
 COLLECTIONS = "collections"

@@ -16,7 +16,7 @@ from tests.lab import Lab, LabError
 if t.TYPE_CHECKING:
     import pathlib
 
-(FIRST,) = WALKED
+FIRST, OWN, SHARED, BARE = WALKED
 
 
 @pytest.fixture
@@ -35,3 +35,33 @@ def test_the_first_evacuation(own_lab: str, tmp_path: pathlib.Path) -> None:
     reader.follow(FIRST)
     with pytest.raises(LabError):
         Lab.attach(own_lab)
+
+
+@pytest.fixture
+def reader(lab: Lab, hosts: list[str], tmp_path: pathlib.Path) -> Reader:
+    """Somebody whose hypervisors are the three hosts of the lab, with the collection installed."""
+    assert len(hosts) == 3, "the guides name three hypervisors"
+    made = Reader(tmp_path, lab.name)
+    made.meets(lab)
+    made.install()
+    return made
+
+
+def test_on_your_own_hosts(lab: Lab, reader: Reader) -> None:
+    database, web = lab.create_guests("kvm1", [("qcow2", "db01", {}), ("qcow2", "web01", {})])
+    reader.follow(OWN)
+    assert database.where() == {"kvm1": "running"}
+    assert web.where()["kvm3"] == "running"
+
+
+def test_shared_storage(lab: Lab, reader: Reader) -> None:
+    guest = lab.create_guest("kvm1", "shared", name="web01")
+    reader.follow(SHARED)
+    assert guest.where() == {"kvm2": "running"}
+
+
+def test_bare_qemu(lab: Lab, reader: Reader) -> None:
+    guest = lab.create_bare_guest("kvm1", name="web02")
+    guest.make_tap(lab.host("kvm2"))
+    reader.follow(BARE)
+    assert guest.where() == {"kvm2": "running"}
