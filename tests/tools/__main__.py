@@ -25,7 +25,7 @@ usage: ./run VERB [ARGUMENT ...]
   bench NAME                   measure against what one would type instead; prints FIGURE lines
   test                         all of the following; the last line is "N passed, M failed, K skipped"
   test lint [NAME ...]         the linters: {linters}
-  test unit [WORD ...]         pytest over tests/unit, and ansible-test units; words go to pytest
+  test unit [WORD ...]         ansible-test units for the plugins, pytest for the rest; with words pytest alone, which gets them
   test sanity [WORD ...]       ansible-test sanity with the oldest and the newest ansible-core
   test integration [TARGET]    tests in the lab
   help                         this page
