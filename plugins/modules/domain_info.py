@@ -321,6 +321,9 @@ domains:
       type: list
       elements: str
       sample: ["vda: copy"]
+    kind:
+      description: Always V(domain). Plans tell guest processes, V(process), apart by it.
+      type: str
 """
 
 import typing as t

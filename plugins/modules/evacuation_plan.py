@@ -7,12 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: evacuation_plan
-short_description: Plan which domain goes where so that hosts become empty
+short_description: Plan which VM goes where so that hosts become empty
 version_added: 0.1.0
 author: The virtops.kvm authors (!UNKNOWN)
 description:
-  - Finds a host for every domain of the hosts to be emptied, from facts alone. It asks no host anything and changes nothing,
-    so it runs on the controller.
+  - Finds a host for every domain and every guest process of the hosts to be emptied, from facts alone. It asks no host anything and
+    changes nothing, so it runs on the controller.
+  - A guest process, a bare QEMU process that libvirt does not manage, counts as a domain in all that follows. It moves live, or not at all;
+    what keeps it from moving (no usable monitor, what QEMU itself says against it) is told before anything starts.
   - Looks at memory, virtual CPUs, huge pages, disk space per storage pool, shared storage, CPU, machine type, firmware,
     networks, bridges, names, reachability, cordons, anti-affinity and exclusions. A domain that fits nowhere is listed
     with the reasons for each host.
@@ -56,6 +58,11 @@ options:
         type: list
         elements: dict
         default: []
+      guests:
+        description: The return value RV(virtops.kvm.qemu_guest_info#module:guests).
+        type: list
+        elements: dict
+        default: []
   sources:
     description:
       - Names of the hosts to be emptied.
@@ -92,7 +99,8 @@ options:
   select:
     description:
       - A JMESPath expression over the list of the sources' domains, as M(virtops.kvm.domain_info) returns them, with the
-        additional key C(host). Only the domains that it returns move.
+        additional key C(host). Only the domains that it returns move. Guest processes are among them, with C(kind) C(process), and what
+        applies to them.
       - It returns domains, or names, or UUIDs.
     type: str
   on_blocker:
@@ -247,7 +255,10 @@ plan:
           description: Name of the domain.
           type: str
         uuid:
-          description: UUID of the domain.
+          description: UUID of the domain; the name of a guest process that has none.
+          type: str
+        kind:
+          description: V(domain), or V(process) for a guest process.
           type: str
         source:
           description: The host it leaves.
@@ -300,6 +311,9 @@ plan:
         source:
           description: Its host.
           type: str
+        kind:
+          description: V(domain) or V(process).
+          type: str
         reasons:
           description: Sentences per host; under C(any host) those that hold everywhere.
           type: dict
@@ -316,6 +330,9 @@ plan:
           type: str
         source:
           description: Its host.
+          type: str
+        kind:
+          description: V(domain) or V(process).
           type: str
         code:
           description: V(SHUTOFF), V(EXCLUDED), V(NOT_SELECTED), V(POLICY) or V(RUNS_ELSEWHERE).
@@ -425,6 +442,7 @@ def argument_spec() -> dict[str, t.Any]:
         "name": {"type": "str", "required": True},
         "host": {"type": "dict", "required": True},
         "domains": {"type": "list", "elements": "dict", "default": []},
+        "guests": {"type": "list", "elements": "dict", "default": []},
     }
     return {
         "facts": {"type": "list", "elements": "dict", "required": True, "options": facts},
@@ -460,11 +478,11 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
 
 def _facts(data: dict[str, t.Any]) -> HostFacts:
     try:
-        return from_data(HostFacts, data)
+        return from_data(HostFacts, data).together()
     except (AttributeError, TypeError, ValueError) as exc:
         raise InputError(
             "facts",
-            f"The facts of '{data['name']}' are not what host_info and domain_info return ({exc}); survey it again.",
+            f"The facts of '{data['name']}' are not what host_info, domain_info and qemu_guest_info return ({exc}); survey it again.",
             host=data["name"],
         ) from exc
 

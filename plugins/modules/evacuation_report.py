@@ -36,7 +36,7 @@ options:
     required: true
   results:
     description:
-      - What the task M(virtops.kvm.domain_migration) registered for each move, by the move's C(id).
+      - What the task M(virtops.kvm.domain_migration) or M(virtops.kvm.qemu_migration) registered for each move, by the move's C(id).
       - A move without a result counts as not started.
     type: dict
     default: {}
@@ -55,6 +55,11 @@ options:
         type: list
         elements: dict
         required: true
+      guests:
+        description: Its guest processes, as RV(virtops.kvm.qemu_guest_info#module:guests) has them.
+        type: list
+        elements: dict
+        default: []
   directory:
     description:
       - Where the files go; it is created when it does not exist. Leave it out to write nothing.
@@ -230,6 +235,7 @@ def argument_spec() -> dict[str, t.Any]:
     after = {
         "name": {"type": "str", "required": True},
         "domains": {"type": "list", "elements": "dict", "required": True},
+        "guests": {"type": "list", "elements": "dict", "default": []},
     }
     return {
         "plan": {"type": "dict", "required": True},
@@ -244,7 +250,9 @@ def argument_spec() -> dict[str, t.Any]:
 def run(params: dict[str, t.Any], check_mode: bool, gateway: Files) -> Result:
     """Build the report, and write what differs from the files that are there."""
     plan = _read(Plan, params["plan"], "plan")
-    after = None if params["after"] is None else [_read(HostAfter, host, "after") for host in params["after"]]
+    after = (
+        None if params["after"] is None else [_read(HostAfter, host, "after").together() for host in params["after"]]
+    )
     try:
         report = build(plan, params["results"], after, name=params["name"], kind=params["kind"], started=not check_mode)
     except (ValueError, TypeError, AttributeError) as exc:

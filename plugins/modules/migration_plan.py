@@ -7,12 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_plan
-short_description: Plan the moves of listed domains to one host
+short_description: Plan the moves of listed VMs to one host
 version_added: 0.1.0
 author: The virtops.kvm authors (!UNKNOWN)
 description:
-  - Takes a list of domains, or an expression that selects them, and plans their moves to one destination, from facts alone. It
-    looks at the same things as M(virtops.kvm.evacuation_plan), and gives a plan of the same form.
+  - Takes a list of domains and guest processes, or an expression that selects them, and plans their moves to one destination, from facts
+    alone. It looks at the same things as M(virtops.kvm.evacuation_plan), and gives a plan of the same form.
+  - A guest process, a bare QEMU process that libvirt does not manage, counts as a domain in all that follows; it moves live, or not at all.
   - A domain that is on the destination already needs no move. One that cannot move is listed with the reasons.
   - A running domain is stopped only with O(may_stop=true).
   - Runs on the controller and asks nobody anything.
@@ -40,6 +41,11 @@ options:
         type: list
         elements: dict
         default: []
+      guests:
+        description: The return value RV(virtops.kvm.qemu_guest_info#module:guests).
+        type: list
+        elements: dict
+        default: []
   domains:
     description: Names or UUIDs of the domains that shall be on O(destination).
     type: list
@@ -48,7 +54,8 @@ options:
   select:
     description:
       - A JMESPath expression over the list of the domains of all hosts but O(destination), as M(virtops.kvm.domain_info) returns
-        them, with the additional key C(host). It returns domains, or names, or UUIDs, which are added to O(domains).
+        them, with the additional key C(host). It returns domains, or names, or UUIDs, which are added to O(domains). Guest processes
+        are among them, with C(kind) C(process), and what applies to them.
     type: str
   destination:
     description: The name of the host where they shall be. All other hosts in O(facts) are sources.
@@ -66,7 +73,8 @@ options:
     default: false
   mapping:
     description:
-      - What differs on the destination, as for M(virtops.kvm.domain_migration). Each move gets the part that concerns its domain.
+      - What differs on the destination, as for M(virtops.kvm.domain_migration) and M(virtops.kvm.qemu_migration). Each move gets the part
+        that concerns its domain or guest process.
       - A mapping that concerns none of the domains, and one that gives one path to two of them, is an error.
     type: dict
     default: {}
@@ -171,6 +179,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._placement.listed impo
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import chosen
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import sums_of, table_of
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import OF_PROCESSES, WITH_DOMAINS, GuestMapping
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 
 
@@ -180,6 +189,7 @@ def argument_spec() -> dict[str, t.Any]:
         "name": {"type": "str", "required": True},
         "host": {"type": "dict", "required": True},
         "domains": {"type": "list", "elements": "dict", "default": []},
+        "guests": {"type": "list", "elements": "dict", "default": []},
     }
     return {
         "facts": {"type": "list", "elements": "dict", "required": True, "options": facts},
@@ -196,7 +206,7 @@ def argument_spec() -> dict[str, t.Any]:
 
 def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
     """Plan the moves."""
-    mapping = Mapping.from_user(params["mapping"])
+    mapping = _mapping(params["mapping"])
     facts = [_facts(data) for data in params["facts"]]
     destination = params["destination"]
     if not params["domains"] and not params["select"]:
@@ -227,13 +237,20 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
     return Result(values=values)
 
 
+def _mapping(data: dict[str, t.Any]) -> Mapping:
+    """The part of the mapping that domains have, once what guest processes have was understood, too. Raises InputError."""
+    mapping = Mapping.from_user({key: value for key, value in data.items() if key not in OF_PROCESSES})
+    GuestMapping.from_user({key: value for key, value in data.items() if key in (*WITH_DOMAINS, *OF_PROCESSES)})
+    return mapping
+
+
 def _facts(data: dict[str, t.Any]) -> HostFacts:
     try:
-        return from_data(HostFacts, data)
+        return from_data(HostFacts, data).together()
     except (AttributeError, TypeError, ValueError) as exc:
         raise InputError(
             "facts",
-            f"The facts of '{data['name']}' are not what host_info and domain_info return ({exc}); survey it again.",
+            f"The facts of '{data['name']}' are not what host_info, domain_info and qemu_guest_info return ({exc}); survey it again.",
             host=data["name"],
         ) from exc
 

@@ -181,6 +181,13 @@ guests:
         hot_plugged:
           description: Whether it was plugged in after the start.
           type: bool
+        shared:
+          description: Whether its storage is shared between hosts by its nature, as NFS is; null where that cannot be told.
+          type: bool
+        filesystem:
+          description: The storage, by a name that another host has for the same; null where that cannot be told.
+          type: str
+          sample: nfs:192.0.2.5:/export
     nics:
       description: Network interfaces.
       type: list

@@ -187,6 +187,8 @@ options:
       - Codes of findings that shall not stop the move, out of V(IMAGE_EXISTS) (an image that is in the way on the destination, and that no
         process has open, is deleted) and V(DISK_SPACE_SHORT). What is in the way because both hosts share the storage is the disk itself,
         and is never deleted (V(IMAGE_SHARED)).
+      - The image that the guest left on the destination when it moved away from there is out of date, and makes way by itself where
+        nobody has written to it since.
     type: list
     elements: str
     default: []
@@ -273,6 +275,9 @@ move:
     destination_host:
       description: Where it is.
       type: str
+    started:
+      description: When the move began, in seconds since the epoch; null where there was none.
+      type: float
     seconds:
       description: How long the whole call took.
       type: float

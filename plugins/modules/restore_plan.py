@@ -45,6 +45,11 @@ options:
         type: list
         elements: dict
         required: true
+      guests:
+        description: Its guest processes, as RV(virtops.kvm.qemu_guest_info#module:guests) has them.
+        type: list
+        elements: dict
+        default: []
   accept:
     description:
       - Codes of findings to accept, as for M(virtops.kvm.domain_migration).
@@ -135,6 +140,7 @@ def argument_spec() -> dict[str, t.Any]:
         "name": {"type": "str", "required": True},
         "host": {"type": "dict", "required": True},
         "domains": {"type": "list", "elements": "dict", "required": True},
+        "guests": {"type": "list", "elements": "dict", "default": []},
     }
     return {
         "ticket": {"type": "dict", "required": True},
@@ -149,7 +155,7 @@ def argument_spec() -> dict[str, t.Any]:
 def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
     """Plan the way home."""
     ticket = _read(Plan, params["ticket"], "ticket")
-    facts = [_read(HostFacts, one, "facts") for one in params["facts"]]
+    facts = [_read(HostFacts, one, "facts").together() for one in params["facts"]]
     options = PlanOptions(
         sources=ticket.sources,
         memory_reserve=Reserve.parse(params["memory_reserve"]),

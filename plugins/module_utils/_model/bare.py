@@ -66,8 +66,8 @@ class MovedDisk:
 class BareJournal:
     """The record of one move, kept on both hosts and written before each stage. ``source`` and ``there`` are [pid, start time of the
     process, boot id of the host]; ``images`` and ``folders`` are what this move made on the destination, and all that its undo removes;
-    ``source_run`` is the folder that an earlier move gave to the process that ends now; ``returned`` that the guest came back to the
-    source since (``_qemu.departed`` reads and writes it).
+    ``source_run`` is the folder that an earlier move gave to the process that ends now. ``left`` are images that stay on the source, and
+    how they were left; ``returned`` tells that the guest came back there since (see ``_qemu.departed``).
 
     An offline move goes on by its record alone, for a guest that is off tells nothing: ``argv``, ``user`` and ``disks`` are what the
     destination gets, ``home`` is the command line by which the source starts it again, as ``home_user``; ``stopped`` tells that the
@@ -114,6 +114,7 @@ class BareJournal:
     disabled: bool = False
     error_code: str = ""
     message: str = ""
+    left: dict[str, str] = dataclasses.field(default_factory=dict)
     returned: bool = False
 
     @property

@@ -13,6 +13,9 @@ import typing as t
 RUNNING = "running"
 PAUSED = "paused"
 SHUTOFF = "shutoff"
+#: What manages a VM: libvirt, or nobody.
+DOMAIN, PROCESS = "domain", "process"
+_NOUNS = {DOMAIN: "domain", PROCESS: "guest process"}
 #: States in which a QEMU process exists, so that a live method applies.
 ACTIVE_STATES = ("running", "blocked", "paused", "pmsuspended", "shutdown")
 
@@ -141,6 +144,7 @@ class Domain:
     ``memory`` is what the guest has now (balloon), ``memory_max`` what it may take: plan with the latter. Bytes, both.
     ``hugepage_kib`` is the page size asked for, None for the host's default size. ``obstacles`` are further things in
     the definition that QEMU or libvirt refuse to migrate, one phrase each. ``block_jobs`` read ``vda: copy``.
+    ``kind`` is DOMAIN, or PROCESS for a bare QEMU process (see ``process``), which has what applies to it.
     ``cpu_defined`` is the CPU that it gets when it boots anew, where it runs with another: libvirt shows a host-model, while
     it runs, as the model and features that this came to mean. See ``boot_cpu``.
     """
@@ -178,6 +182,12 @@ class Domain:
     checkpoints: tuple[str, ...] = ()
     job: t.Optional[Job] = None
     block_jobs: tuple[str, ...] = ()
+    kind: str = DOMAIN
+
+    @property
+    def noun(self) -> str:
+        """What it is called in messages."""
+        return _NOUNS[self.kind]
 
     @property
     def active(self) -> bool:

@@ -14,7 +14,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, hard_blocker, warning
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk, Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 
@@ -41,12 +41,12 @@ class Pair:
     @property
     def move(self) -> str:
         """How messages begin."""
-        return f"Cannot move domain '{self.domain.name}' from {self.source_name} to {self.destination_name}"
+        return f"Cannot move {self.domain.noun} '{self.domain.name}' from {self.source_name} to {self.destination_name}"
 
     @property
     def about(self) -> str:
         """How warnings begin."""
-        return f"Moving domain '{self.domain.name}' from {self.source_name} to {self.destination_name}"
+        return f"Moving {self.domain.noun} '{self.domain.name}' from {self.source_name} to {self.destination_name}"
 
 
 Fit = t.Callable[[Pair], t.Iterable[Finding]]
@@ -237,6 +237,9 @@ def dotted(version: int) -> str:
 def fit_devices(pair: Pair) -> t.Iterator[Finding]:
     """Devices and records that tie a running guest to its host, whatever the destination."""
     domain = pair.domain
+    if domain.kind == PROCESS:
+        yield from _process(pair)
+        return
     held = [f"{device.type} {device.address}" for device in domain.host_devices if not device.migratable]
     held += [f"{nic.type} interface {nic.mac}" for nic in domain.nics if nic.type in ("hostdev", "vdpa")]
     if held:
@@ -274,6 +277,18 @@ def fit_devices(pair: Pair) -> t.Iterator[Finding]:
             disks=transient,
         )
     yield from _disk_types(pair)
+
+
+def _process(pair: Pair) -> t.Iterator[Finding]:
+    """What keeps a guest process from moving, and nobody may accept."""
+    for obstacle in pair.domain.obstacles:
+        yield hard_blocker(
+            "METHOD_UNSUITABLE",
+            pair.domain.name,
+            f"{pair.move}: {obstacle}.",
+            "Remove that, or leave the guest process where it is.",
+            obstacle=obstacle,
+        )
 
 
 def _disk_types(pair: Pair) -> t.Iterator[Finding]:

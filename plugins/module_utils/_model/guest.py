@@ -37,7 +37,8 @@ class GuestDisk:
 
     ``device`` is the id or QOM path of the drive that the guest sees, ``drive`` the name of QEMU's own for it (empty with -blockdev),
     ``node`` the block node. ``source`` is None for an empty drive. ``style`` is the option that made it (drive, hda, cdrom,
-    blockdev), empty where the command line has none such: then it was plugged in later, and ``hot_plugged`` is true.
+    blockdev), empty where the command line has none such: then it was plugged in later, and ``hot_plugged`` is true. ``shared`` and
+    ``filesystem`` are as in Disk.
     """
 
     device: str
@@ -52,6 +53,8 @@ class GuestDisk:
     backing_chain: tuple[Layer, ...] = ()
     style: str = ""
     hot_plugged: bool = False
+    shared: t.Optional[bool] = None
+    filesystem: t.Optional[str] = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import DOMAIN, Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import Guest
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
+from ansible_collections.virtops.kvm.plugins.module_utils._model.process import as_domains
 
 PLAN_VERSION = 1
 METHODS = ("live_shared", "live_block", "seeded", "suspended", "offline")
@@ -19,11 +21,18 @@ METHODS = ("live_shared", "live_block", "seeded", "suspended", "offline")
 
 @dataclasses.dataclass(frozen=True)
 class HostFacts:
-    """All that one survey learns of one host: ``name`` is its inventory name."""
+    """All that one survey learns of one host: ``name`` is its inventory name. Planning takes its ``guests`` among its domains."""
 
     name: str
     host: Host
     domains: tuple[Domain, ...] = ()
+    guests: tuple[Guest, ...] = ()
+
+    def together(self) -> HostFacts:
+        """With the guest processes among the domains, as VMs of another kind."""
+        if not self.guests:
+            return self
+        return dataclasses.replace(self, domains=(*self.domains, *as_domains(self.guests, self.host)), guests=())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +42,7 @@ class PlannedMove:
     ``id`` names the move's inventory host: the domain's name, made unique where two would clash. ``runs`` tells whether it runs
     before the move, and so after it; ``may_stop`` that the user permits to stop it on the way, and ``stop_seconds`` for how long
     (None for a live method, and for what does not run anyway). ``mapping`` is what of the user's mapping concerns it, and
-    ``max_downtime`` the longest pause in milliseconds that the policies permit; None where they say nothing.
+    ``max_downtime`` the longest pause in milliseconds that the policies permit; None where they say nothing. ``kind`` is that of Domain.
     """
 
     id: str
@@ -53,6 +62,7 @@ class PlannedMove:
     stop_seconds: t.Optional[float] = None
     mapping: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     max_downtime: t.Optional[int] = None
+    kind: str = DOMAIN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +73,7 @@ class Blocked:
     uuid: str
     source: str
     reasons: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    kind: str = DOMAIN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +85,7 @@ class Staying:
     source: str
     code: str
     reason: str
+    kind: str = DOMAIN
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,6 +43,7 @@ class Agent:
         self._run = run
         self._clock = Clock()
         self._lock: statefile.FileLock | None = None
+        self._ports: list[statefile.FileLock] = []
         self._session: session.Session | None = None
         self._verbs: dict[str, t.Callable[..., Value]] = {
             "hello": hello,
@@ -73,8 +74,8 @@ class Agent:
         """Let go; the guest stays."""
         if self._session is not None:
             self._session.close()
-        if self._lock is not None:
-            self._lock.release()
+        for lock in filter(None, (self._lock, *self._ports)):
+            lock.release()
 
     # ---- the record ----
 
@@ -176,6 +177,8 @@ class Agent:
         interfaces: t.Sequence[str] = (),
         user: str = "",
         domain: t.Sequence[str] = (),
+        name: str = "",
+        uuid: str = "",
     ) -> Value:
         """What the move wants to know of this host before it begins."""
         found = shutil.which(program, path=command.environment()["PATH"]) if program else None
@@ -190,6 +193,7 @@ class Agent:
             "folders": [path for path in places if not os.path.isdir(path)],
             "existing": [path for path in images if os.path.lexists(path)],
             "stamps": {path: bare_host.stamp(path) for path in images},
+            "leftover": departed.leftovers(name, uuid, self._state) if images and name else [],
             "interfaces": [name for name in interfaces if name not in there],
             "user": not user or bare_host.has_user(user),
             "domain": bare_domain.facts(*domain) if domain else {},
@@ -229,10 +233,14 @@ class Agent:
         bare_host.give(path, owner)
 
     def _free_ports(self, address: str, count: int) -> list[int]:
-        """Ports on which nobody listens now."""
+        """Ports on which nobody listens now; they are this move's until its connection ends, as another may look before QEMU listens."""
         found: list[int] = []
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         for port in PORTS:
+            lock = statefile.FileLock(os.path.join(self._run, "locks", f"port-{port}.lock"))
+            if not lock.try_acquire():
+                continue
+            self._ports.append(lock)
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 with contextlib.suppress(OSError):

@@ -45,6 +45,8 @@ def lacks(
         images=images,
         interfaces=[*derived.bridges, *(_fixed_taps(derived) if context.options.target != LIBVIRT else ())],
         user=user,
+        name=context.name,
+        uuid=context.uuid,
     )
     found = []
     if not facts["program"]:
@@ -69,7 +71,7 @@ def lacks(
     if not facts["user"]:
         message = f"{host} has no user '{user}', as whom the guest '{context.name}' runs."
         found.append(hard_blocker("USER_MISSING", subject, message, "Create it, or name another one with user."))
-    for path in facts["existing"]:
+    for path in (one for one in facts["existing"] if one not in facts["leftover"]):
         found.append(
             _acceptable(
                 context,

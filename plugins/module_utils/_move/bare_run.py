@@ -399,6 +399,7 @@ class _Run:
             "method": journal.method if journal is not None and journal.open else context.options.method,
             "source_host": context.source_host,
             "destination_host": context.far.host,
+            "started": journal.started if journal is not None and context.stages else None,
             "seconds": round(context.elapsed(), 3),
             **figures_of(context),
             "stages": dict(context.stages),

@@ -56,9 +56,7 @@ def make_ready(context: BareContext, plan: BarePlan) -> None:
         context.tell("prepare")
         context.check_stop("its preparation")
         _folders(context, plan)
-        for disk in plan.disks:
-            if "IMAGE_EXISTS" in context.options.accept and not disk.path.startswith("/dev/"):
-                context.far.call("clear_way", path=disk.path)
+        _clear_way(context, plan)
 
 
 def _folders(context: BareContext, plan: BarePlan) -> None:
@@ -73,11 +71,10 @@ def _folders(context: BareContext, plan: BarePlan) -> None:
 
 def _images(context: BareContext, plan: BarePlan) -> None:
     shared = context.options.base == "shared"
+    _clear_way(context, plan)
     for disk in plan.disks:
         if disk.path.startswith("/dev/"):
             continue
-        if "IMAGE_EXISTS" in context.options.accept:
-            context.far.call("clear_way", path=disk.path)
         before = context.record_now().images
         context.record(images=(*before, disk.path))
         try:
@@ -95,6 +92,17 @@ def _images(context: BareContext, plan: BarePlan) -> None:
                 # Somebody else's, so no undo may remove it.
                 context.record(images=before)
             raise
+
+
+def _clear_way(context: BareContext, plan: BarePlan) -> None:
+    """Remove what an earlier move of this guest left in the way, out of date since; and what the user says is an old image."""
+    files = [disk.path for disk in plan.disks if not disk.path.startswith("/dev/")]
+    if not files:
+        return
+    facts = context.far.facts(images=files, name=context.name, uuid=context.uuid)
+    for path in facts["existing"]:
+        if path in facts["leftover"] or "IMAGE_EXISTS" in context.options.accept:
+            context.far.call("clear_way", path=path)
 
 
 def _start(context: BareContext, plan: BarePlan) -> Ports:

@@ -17,7 +17,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wai
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import STEP_SECONDS, waited
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, processes
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, mirror, processes
 
 _END_SECONDS = 120.0
 _PROGRAM_SECONDS = 90.0
@@ -113,7 +113,10 @@ def release(context: BareContext) -> tuple[str, ...]:
             else:
                 new = statefile.put_away(path, delete=journal.source_disks_policy == "delete")
                 kept += [new] if new else []
-    context.record(stage="done", error_code="", message="")
+    left = {
+        path: departed.stamp(path) for path in kept if path in journal.source_disks and not path.startswith("/dev/")
+    }
+    context.record(stage="done", error_code="", message="", left=left)
     return tuple(kept)
 
 

@@ -17,7 +17,7 @@ import json
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import fingerprint, to_data
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import folder_of
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import memory_needed
@@ -54,7 +54,7 @@ def parts_of(
     for facts in sources:
         parts[f"host {facts.name}"] = _short([facts.host.uuid, facts.host.arch])
         for domain in facts.domains:
-            parts[f"domain '{domain.name}' on {facts.name}"] = _short(_domain(domain))
+            parts[f"{domain.noun} '{domain.name}' on {facts.name}"] = _short(_domain(domain))
     for facts in destinations:
         parts[f"host {facts.name}"] = _short(_destination(facts, networks, folders))
         parts[f"the domains on {facts.name}"] = _short(sorted(_tenant(domain) for domain in facts.domains))
@@ -82,6 +82,7 @@ def _short(data: t.Any) -> str:
 
 def _domain(domain: Domain) -> list[t.Any]:
     return [
+        *([domain.kind] if domain.kind == PROCESS else []),
         domain.name,
         domain.uuid,
         # Paused or running moves the same way; whether it runs at all decides if it moves.

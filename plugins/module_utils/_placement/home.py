@@ -68,7 +68,7 @@ def _where(move: PlannedMove, facts: t.Sequence[HostFacts]) -> _At:
 
 
 def _stays(move: PlannedMove, host: str, code: str, reason: str) -> _At:
-    return _At(stays=Staying(move.domain, move.uuid, host, code, reason))
+    return _At(stays=Staying(move.domain, move.uuid, host, code, reason, move.kind))
 
 
 def _nothing(ticket: Plan, facts: t.Sequence[HostFacts], staying: t.Sequence[Staying]) -> Plan:

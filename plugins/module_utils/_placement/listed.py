@@ -12,7 +12,7 @@ import difflib
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts, Plan, PlannedMove, Staying
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.matcher import Place
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
@@ -20,6 +20,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner imp
 
 #: Kinds of a mapping that name what a domain has: its disks by target, its networks and bridges.
 _NAMING = ("disks", "networks", "bridges")
+#: Kinds that only domains have, and those that only guest processes have, whose bridges are not in their facts.
+_OF_DOMAINS = ("networks", "pools", "graphics_listen", "nvram")
+_OF_PROCESSES = ("taps", "ports", "addresses")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +57,25 @@ def find(names: t.Sequence[str], selected: t.Collection[str], facts: t.Sequence[
 
 def _already(domain: Domain, destination: str) -> Staying:
     return Staying(
-        domain.name, domain.uuid, destination, "ALREADY_THERE", f"It is {domain.state} on {destination} already."
+        domain.name,
+        domain.uuid,
+        destination,
+        "ALREADY_THERE",
+        f"It is {domain.state} on {destination} already.",
+        domain.kind,
     )
 
 
 def _not_found(name: str, sources: t.Sequence[HostFacts]) -> KvmError:
     known = sorted({domain.name for one in sources for domain in one.domains})
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(repr(other) for other in near)}?" if near else "look at the list of domains."
+    hint = f"did you mean {' or '.join(repr(other) for other in near)}?" if near else "look at the list of them."
     hosts = ", ".join(one.name for one in sources)
     return KvmError(
-        "DOMAIN_NOT_FOUND", f"There is no domain '{name}' on {hosts}; {hint}", domain=name, close_matches=near
+        "DOMAIN_NOT_FOUND",
+        f"There is no domain and no guest process '{name}' on {hosts}; {hint}",
+        domain=name,
+        close_matches=near,
     )
 
 
@@ -93,15 +104,18 @@ def plan_listed(
 
 def _mapped(move: PlannedMove, mapping: t.Mapping[str, t.Any], domain: Domain) -> PlannedMove:
     """A move refuses a mapping that names what its domain does not have; for several domains each gets its own part."""
-    own = _names(domain)
+    own, foreign = _names(domain), _OF_DOMAINS if domain.kind == PROCESS else _OF_PROCESSES
     part = {
-        key: {name: new for name, new in value.items() if name in own[key]} if key in _NAMING else value
+        key: {name: new for name, new in value.items() if name in own[key]} if key in own else value
         for key, value in mapping.items()
+        if key not in foreign
     }
     return dataclasses.replace(move, mapping={key: value for key, value in part.items() if value})
 
 
 def _names(domain: Domain) -> dict[str, set[str]]:
+    if domain.kind == PROCESS:
+        return {"disks": {disk.target for disk in domain.disks}}
     return {
         "disks": {disk.target for disk in domain.disks},
         "networks": {nic.source for nic in domain.nics if nic.type == "network" and nic.source},
@@ -111,9 +125,14 @@ def _names(domain: Domain) -> dict[str, set[str]]:
 
 def _check_mapping(mapping: t.Mapping[str, t.Any], domains: t.Sequence[Domain]) -> None:
     """Raises InputError for what would be in vain, or would give one path to two domains."""
+    for key in _OF_PROCESSES:
+        if mapping.get(key) and domains and not any(domain.kind == PROCESS for domain in domains):
+            raise InputError("mapping", f"The mapping's '{key}' concerns none of the domains that move.", key=key)
     for key in _NAMING:
         for name in mapping.get(key) or {}:
-            having = [domain.name for domain in domains if name in _names(domain)[key]]
+            if key == "bridges" and any(domain.kind == PROCESS for domain in domains):
+                continue
+            having = [domain.name for domain in domains if name in _names(domain).get(key, ())]
             if domains and not having:
                 raise InputError(
                     "mapping", f"The mapping of '{name}' in '{key}' concerns none of the domains that move.", key=key

@@ -11,7 +11,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import (
     ANYWHERE,
@@ -85,6 +85,8 @@ class Matcher:
 
     def released(self, item: Item) -> tuple[Item, list[str]]:
         """The item with what ties it to its host live, and the sentences that keep it from leaving at all."""
+        if item.domain.kind == PROCESS:
+            return item, self._anywhere(item, "auto")[0]
         if not item.domain.active:
             return item, self._anywhere(item, OFFLINE)[0]
         asked = self._options.method_of(item.domain)
@@ -98,6 +100,8 @@ class Matcher:
 
     def fitting(self, item: Item, bin_: Bin) -> Fitting:
         """How ``item`` fits on ``bin_``: live where that can be, else stopped where that helps and is permitted."""
+        if item.domain.kind == PROCESS:
+            return self._process(item, bin_)
         if not item.domain.active:
             return self._tried(item, bin_, OFFLINE)
         asked = self._options.method_of(item.domain)
@@ -117,6 +121,17 @@ class Matcher:
         fitting = offline if stop.method == OFFLINE else self._tried(item, bin_, stop.method)
         choice = dataclasses.replace(fitting.choice, reason=stop.reason)
         return dataclasses.replace(fitting, choice=choice, warnings=(*stop.warnings, *fitting.warnings), stops=True)
+
+    def _process(self, item: Item, bin_: Bin) -> Fitting:
+        """A guest process moves live, or not."""
+        asked = self._options.method_of(item.domain)
+        if asked not in STOPPED_METHODS:
+            return self._tried(item, bin_, asked)
+        fitting = self._tried(item, bin_, "auto")
+        reason = (
+            f"Method {asked} is for domains, and a guest process moves while it runs: ask for auto or a live method."
+        )
+        return dataclasses.replace(fitting, reasons=(*fitting.reasons, reason))
 
     def _stopped_as_asked(self, item: Item, bin_: Bin, asked: str) -> Fitting:
         """The user asks for a stopped method, and still has to permit the stop."""
@@ -236,7 +251,7 @@ class Matcher:
             if pool is not None:
                 store = ("disk", store_of(pool))
                 demand[store] = demand.get(store, 0) + need.allocated
-            elif choice.method in STOPPED_METHODS:
+            elif choice.method in STOPPED_METHODS or item.domain.kind == PROCESS:
                 warnings.append(f"How much space {need.folder} has there is not known: it is no active storage pool.")
             elif "POOL_MISSING" not in self._options.accept:
                 reasons.append(f"It has no active storage pool at {need.folder} for disk {need.target}.")

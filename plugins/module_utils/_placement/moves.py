@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import PlannedMove
 from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import resumes
@@ -93,7 +94,10 @@ def _move(index: int, name: str, item: Item, destination: str, fitting: Fitting,
         f"{format_bytes(domain.memory)} of memory and {domain.vcpus} virtual CPU(s)" if domain.active else "its disks"
     )
     terms = options.terms_of(domain)
-    reason = f"{method}: {fitting.choice.reason}; {destination} has room for {room}; {_ORDER_REASONS[options.order]}"
+    what = "guest process, " if domain.kind == PROCESS else ""
+    reason = (
+        f"{method}: {what}{fitting.choice.reason}; {destination} has room for {room}; {_ORDER_REASONS[options.order]}"
+    )
     if terms.rules:
         reason += f"; {terms.by} of the policies holds"
     return PlannedMove(
@@ -113,6 +117,7 @@ def _move(index: int, name: str, item: Item, destination: str, fitting: Fitting,
         may_stop=domain.active and method in STOPPED_METHODS,
         stop_seconds=expected.stopped,
         max_downtime=terms.max_pause,
+        kind=domain.kind,
     )
 
 

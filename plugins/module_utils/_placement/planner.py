@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
     PLAN_VERSION,
     Blocked,
@@ -153,13 +153,13 @@ def _who_moves(fleet: Fleet, facts: t.Sequence[HostFacts], options: PlanOptions)
     for one in fleet.sources:
         for domain in sorted(one.domains, key=lambda domain: (domain.name, domain.uuid)):
             code, reason = why_stay(domain, options)
-            if not code and not domain.active and domain.uuid in runs_on:
+            if not code and not domain.active and domain.kind != PROCESS and domain.uuid in runs_on:
                 code = "RUNS_ELSEWHERE"
                 reason = (
                     f"It runs on {runs_on[domain.uuid]}; what is here is an old definition, which can be undefined."
                 )
             if code:
-                staying.append(Staying(domain.name, domain.uuid, one.name, code, reason))
+                staying.append(Staying(domain.name, domain.uuid, one.name, code, reason, domain.kind))
             else:
                 together = options.terms_of(domain).affinity
                 items.append(
@@ -183,7 +183,7 @@ def _leave_at_all(items: list[Item], matcher: Matcher, fleet: Fleet) -> tuple[li
         elif len(copies) > 1:
             reasons = [*reasons, f"It is defined on {' and '.join(copies)}: undefine the wrong copy first."]
         if reasons:
-            blocked.append(Blocked(item.domain.name, item.domain.uuid, item.source.name, {ANY_HOST: tuple(reasons)}))
+            blocked.append(_blocked(item, {ANY_HOST: tuple(reasons)}))
         else:
             movable.append(released)
     return movable, blocked
@@ -221,7 +221,11 @@ def _no_place(problem: Problem, state: State, index: int) -> Blocked:
             others = ", ".join(f"'{name}'" for name in partners(problem, index))
             found.append(f"It does not fit there together with {others}, as its affinity group asks.")
         reasons[bin_.name] = tuple(found)
-    return Blocked(item.domain.name, item.domain.uuid, item.source.name, reasons)
+    return _blocked(item, reasons)
+
+
+def _blocked(item: Item, reasons: dict[str, tuple[str, ...]]) -> Blocked:
+    return Blocked(item.domain.name, item.domain.uuid, item.source.name, reasons, item.domain.kind)
 
 
 def _rival(group: str) -> str:

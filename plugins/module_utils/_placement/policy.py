@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_seconds
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import OFFLINE, SEEDED
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.estimates import estimate
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import STAY, PlanOptions
@@ -29,7 +29,7 @@ def why_stay(domain: Domain, options: PlanOptions) -> tuple[str, str]:
         return "POLICY", f"It stays by {terms.by} of the policies."
     if options.selected is not None and domain.uuid not in options.selected:
         return "NOT_SELECTED", "Option select does not choose it."
-    if not domain.active and options.shut_off == STAY:
+    if not domain.active and domain.kind != PROCESS and options.shut_off == STAY:
         return "SHUTOFF", f"It is {domain.state}, and option shut_off says that such domains stay."
     return "", ""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import memory_available, memory_needed, store_of
@@ -103,8 +103,12 @@ def make_bin(facts: HostFacts, options: PlanOptions) -> Bin:
     """What ``facts`` can take."""
     host = facts.host
     active = [domain for domain in facts.domains if domain.active]
-    held = max(host.memory_domains, sum(memory_needed(domain) for domain in active if not domain.hugepages))
-    vcpus = max(host.vcpus_domains, sum(domain.vcpus for domain in active))
+    processes = [domain for domain in active if domain.kind == PROCESS]
+    domains = [domain for domain in active if domain.kind != PROCESS]
+    # The host's own sums are libvirt's, which knows nothing of guest processes.
+    held = max(host.memory_domains, sum(memory_needed(domain) for domain in domains if not domain.hugepages))
+    held += sum(memory_needed(domain) for domain in processes)
+    vcpus = max(host.vcpus_domains, sum(domain.vcpus for domain in domains)) + sum(one.vcpus for one in processes)
     reserve = options.memory_reserve.of(host)
     host = dataclasses.replace(host, memory_domains=held)
     slots = host.cpus * options.cpu_overcommit if host.cpus else float("inf")

@@ -68,6 +68,27 @@ def came_back(name: str, uuid: str, state: str = STATE_DIR) -> None:
                 statefile.write_json(path, {**record, "returned": True})
 
 
+def leftovers(name: str, uuid: str, state: str = STATE_DIR) -> list[str]:
+    """Images that the guest left here when it moved away, and that nobody wrote to since: what is in them is out of date."""
+    found: list[str] = []
+    for path in _records(state):
+        with contextlib.suppress(KvmError):
+            record = statefile.read_json(path)
+            if record is not None and _is_away(record) and departure(record).is_of(name, uuid):
+                left = record.get("left") or {} if record.get("stage") == _CERTAIN else {}
+                found += [image for image, seen in left.items() if seen == stamp(image)]
+    return found
+
+
+def stamp(path: str) -> str:
+    """Another one once somebody wrote to the file, or put another one in its place."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return "gone"
+    return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+
+
 def _records(state: str) -> list[str]:
     return sorted(glob.glob(os.path.join(glob.escape(state), "moves", "guest-*.json")))
 

@@ -15,8 +15,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import In
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 
 #: What a guest process has of the mapping of domains.
-_SHARED = ("disks", "paths", "bridges", "emulator")
-_OWN = ("taps", "ports", "addresses")
+WITH_DOMAINS = ("disks", "paths", "bridges", "emulator")
+#: What it has beside.
+OF_PROCESSES = ("taps", "ports", "addresses")
 _NAME = re.compile(r"[^\s/,=]{1,15}")
 
 
@@ -34,14 +35,14 @@ class GuestMapping:
     def from_user(cls, data: t.Mapping[str, t.Any] | None) -> GuestMapping:
         """The mapping a user wrote. Raises InputError."""
         data = dict(data or {})
-        unknown = sorted(set(data) - {*_SHARED, *_OWN})
+        unknown = sorted(set(data) - {*WITH_DOMAINS, *OF_PROCESSES})
         if unknown:
             raise InputError(
                 "mapping",
-                f"The mapping has no key '{unknown[0]}' for a guest process; it has {', '.join((*_SHARED, *_OWN))}.",
+                f"The mapping has no key '{unknown[0]}' for a guest process; it has {', '.join((*WITH_DOMAINS, *OF_PROCESSES))}.",
                 key=unknown[0],
             )
-        for key in _OWN:
+        for key in OF_PROCESSES:
             if data.get(key) is not None and not isinstance(data[key], dict):
                 raise InputError("mapping", f"The mapping's '{key}' must be a dictionary of old to new.", key=key)
         taps = {str(old): str(new) for old, new in (data.get("taps") or {}).items()}
@@ -52,7 +53,7 @@ class GuestMapping:
         for name in addresses.values():
             if not re.fullmatch(r"[0-9A-Za-z.:\[\]-]*", name):
                 raise InputError("mapping", f"The mapping's addresses name '{name}', which is none.", key="addresses")
-        base = Mapping.from_user({key: data[key] for key in _SHARED if key in data})
+        base = Mapping.from_user({key: data[key] for key in WITH_DOMAINS if key in data})
         return cls(base, taps, _ports(data.get("ports") or {}), addresses)
 
 

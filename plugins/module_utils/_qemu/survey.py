@@ -14,7 +14,15 @@ import os
 import re
 import typing as t
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core.conffile import list_setting, read_settings
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import (
+    CLUSTER_TYPES,
+    Mount,
+    locate,
+    mount_of,
+    read_mounts,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import (
     ANSWERS,
     BUSY,
@@ -22,6 +30,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import (
     SILENT,
     UNREACHABLE,
     Guest,
+    GuestDisk,
     GuestMonitor,
     GuestProcess,
 )
@@ -33,6 +42,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu.monitor import M
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import Session
 
 _AT_A_TIME = 8
+#: Where libvirt is told which folders are shared between hosts.
+_DECLARED = "/etc/libvirt/qemu.conf"
 #: In the kernel's letters.
 _STOPPED = ("T", "t")
 _STATES = {"MONITOR_BUSY": BUSY, "MONITOR_SILENT": SILENT, "MONITOR_GONE": GONE}
@@ -45,7 +56,26 @@ def read_guests(timeout: float) -> list[Guest]:
     if not found:
         return []
     with concurrent.futures.ThreadPoolExecutor(min(_AT_A_TIME, len(found))) as pool:
-        return list(pool.map(lambda process: read_guest(process, timeout), found))
+        guests = list(pool.map(lambda process: read_guest(process, timeout), found))
+    mounts = read_mounts()
+    declared = list_setting(read_settings(_DECLARED), "shared_filesystems")
+    return [
+        dataclasses.replace(guest, disks=tuple(placed(guest.process, disk, mounts, declared) for disk in guest.disks))
+        for guest in guests
+    ]
+
+
+def placed(process: GuestProcess, disk: GuestDisk, mounts: t.Sequence[Mount], declared: t.Sequence[str]) -> GuestDisk:
+    """``disk`` with the storage that it lies on, where it is a file of this host; ``declared`` folders are shared by somebody's word."""
+    if not disk.source or disk.source.startswith("/dev/") or "mnt" in process.namespaces or ":" in disk.source:
+        return disk
+    folder = os.path.dirname(local_path(process, disk.source))
+    mount = mount_of(folder, mounts)
+    if mount is None or mount.type not in CLUSTER_TYPES:
+        # Links on the mount of a server that may be silent are not followed.
+        folder = os.path.realpath(folder)
+    place = locate(folder, mounts, declared, os.uname().nodename)
+    return dataclasses.replace(disk, shared=place.shared, filesystem=place.filesystem)
 
 
 def find_processes() -> list[GuestProcess]:

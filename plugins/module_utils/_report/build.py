@@ -11,8 +11,9 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import DOMAIN, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
+from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import Guest
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import MoveResult
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
     Blocked,
@@ -21,6 +22,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
     PlannedMove,
     Staying,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._model.process import as_domains
 from ansible_collections.virtops.kvm.plugins.module_utils._model.service import ServiceSeen
 
 REPORT_VERSION = 1
@@ -42,6 +44,11 @@ class HostAfter:
 
     name: str
     domains: tuple[Domain, ...] = ()
+    guests: tuple[Guest, ...] = ()
+
+    def together(self) -> HostAfter:
+        """With the guest processes among the domains, as VMs of another kind."""
+        return dataclasses.replace(self, domains=(*self.domains, *as_domains(self.guests)), guests=())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +96,7 @@ class Outcome:
     proven: int = 0
     files: tuple[MovedFile, ...] = ()
     service: t.Optional[ServiceSeen] = None
+    kind: str = DOMAIN
 
     @property
     def arrived(self) -> bool:
@@ -165,7 +173,9 @@ def build(
     ``after`` is None where nobody looked (check mode). ``started`` tells whether moves were attempted at all.
     """
     outcomes = tuple(_outcome(move, results.get(move.id) or {}, started) for move in plan.moves)
-    problems = tuple(_problems(plan, outcomes, after)) if started and after is not None else ()
+    problems: tuple[str, ...] = ()
+    if started and after is not None:
+        problems = (*_problems(plan, outcomes, after), *(_newcomers(plan, after) if kind == EVACUATE else ()))
     return Report(
         version=REPORT_VERSION,
         name=name,
@@ -210,7 +220,7 @@ def summarize(outcomes: t.Sequence[Outcome], plan: Plan) -> Summary:
 
 
 def _outcome(move: PlannedMove, result: t.Mapping[str, t.Any], started: bool) -> Outcome:
-    measured = from_data(MoveResult, result["move"]) if result.get("move") else None
+    measured = _measured_of(move, result["move"]) if result.get("move") else None
     state, message = _state(result, started)
     details = result.get("details") or {}
     seen = from_data(ServiceSeen, result["service"]) if result.get("service") else None
@@ -230,8 +240,8 @@ def _outcome(move: PlannedMove, result: t.Mapping[str, t.Any], started: bool) ->
         started=(measured.started if measured else None) or _number(details.get("started")),
         seconds=measured.seconds if measured else _number(details.get("seconds")),
         downtime_ms=measured.downtime_ms if measured else None,
-        disk_bytes=measured.disk_bytes if measured else 0,
-        memory_bytes=measured.memory_bytes if measured else 0,
+        disk_bytes=(measured.disk_bytes or 0) if measured else 0,
+        memory_bytes=(measured.memory_bytes or 0) if measured else 0,
         stages=dict(measured.stages) if measured else {},
         source_disks_kept=measured.source_disks_kept if measured else (),
         warnings=_unique((*move.warnings, *(measured.warnings if measured else ()), *noticed)),
@@ -241,7 +251,14 @@ def _outcome(move: PlannedMove, result: t.Mapping[str, t.Any], started: bool) ->
         proven=len(measured.proofs) if measured else 0,
         files=tuple(_file(entry) for entry in result.get("files") or []),
         service=seen,
+        kind=move.kind,
     )
+
+
+def _measured_of(move: PlannedMove, told: t.Mapping[str, t.Any]) -> MoveResult:
+    """What the module measured; the one for guest processes calls its VM otherwise."""
+    known = {"domain": move.domain, "uuid": move.uuid, "method_reason": move.reason}
+    return from_data(MoveResult, {**known, **told})
 
 
 def _file(entry: t.Mapping[str, t.Any]) -> MovedFile:
@@ -301,6 +318,15 @@ def _problems(plan: Plan, outcomes: t.Sequence[Outcome], after: t.Sequence[HostA
             yield f"{outcome.domain} is reported as moved, yet it runs on {outcome.source}."
         elif outcome.arrived and outcome.destination in known and not places:
             yield from _not_running(outcome, known)
+
+
+def _newcomers(plan: Plan, after: t.Sequence[HostAfter]) -> t.Iterator[str]:
+    """What runs on a host that was to be emptied, and that the plan does not know."""
+    known = {move.uuid for move in plan.moves} | {one.uuid for one in plan.blocked} | {one.uuid for one in plan.staying}
+    for host in after:
+        for domain in host.domains if host.name in plan.sources else ():
+            if domain.active and domain.uuid not in known:
+                yield f"{domain.name} runs on {host.name} and was not there when the moves were planned; evacuate again."
 
 
 def _not_running(outcome: Outcome, known: t.Mapping[str, t.Mapping[str, bool]]) -> t.Iterator[str]:

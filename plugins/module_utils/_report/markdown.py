@@ -142,4 +142,4 @@ def _load(placement: Placement | None) -> str:
     if placement is None:
         return "-"
     used = f"{format_bytes(placement.memory_bytes)} of {format_bytes(placement.memory_total)}"
-    return f"{words.count(len(placement.domains), 'domain')}, {used}, {words.count(placement.vcpus, 'vCPU')}"
+    return f"{words.count(len(placement.domains), 'VM')}, {used}, {words.count(placement.vcpus, 'vCPU')}"

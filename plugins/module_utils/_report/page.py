@@ -178,12 +178,12 @@ def _load(when: str, placement: Placement | None) -> str:
         if placement.cpus
         else words.count(placement.vcpus, "vCPU")
     )
-    label = f"{when}: {words.count(len(placement.domains), 'domain')}, memory {memory}, {vcpus}"
+    label = f"{when}: {words.count(len(placement.domains), 'VM')}, memory {memory}, {vcpus}"
     return (
         f'<div class="load {when}"><span class="when">{when}</span>'
         f'<svg width="100%" height="12" role="img" aria-label="{attribute(label)}"><rect class="track" width="100%" height="12" rx="3"/>'
         f'<rect class="used" width="{share:.2f}%" height="12" rx="3"/></svg>'
-        f'<span class="what"><b>{words.count(len(placement.domains), "domain")}</b> · {text(memory)} · {text(vcpus)}</span></div>'
+        f'<span class="what"><b>{words.count(len(placement.domains), "VM")}</b> · {text(memory)} · {text(vcpus)}</span></div>'
     )
 
 
@@ -201,7 +201,9 @@ def _names(chips: t.Sequence[tuple[str, str]]) -> str:
         return listed
     came, gone = sum(style == "came" for style, _name in chips), sum(style == "gone" for style, _name in chips)
     parts = ", ".join(part for part in (f"{came} came" if came else "", f"{gone} left" if gone else "") if part)
-    return f"<details><summary>{words.count(len(chips), 'domain')}{f': {parts}' if parts else ''}</summary>{listed}</details>"
+    return (
+        f"<details><summary>{words.count(len(chips), 'VM')}{f': {parts}' if parts else ''}</summary>{listed}</details>"
+    )
 
 
 def _others(report: Report) -> str:

@@ -13,6 +13,7 @@ import unicodedata
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.columns import padded
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes, format_seconds
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import DOMAIN, PROCESS
 from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
     ALREADY_THERE,
     COMPLETE,
@@ -49,8 +50,19 @@ def joined(names: t.Sequence[str]) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """'1 domain', '3 domains'."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """'1 domain', '3 domains', '2 guest processes'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}es" if noun.endswith("s") else f"{number} {noun}s"
+
+
+def noun(kinds: t.Iterable[str]) -> str:
+    """What VMs of these kinds are called together."""
+    found = set(kinds)
+    return "domain" if found == {DOMAIN} else "guest process" if found == {PROCESS} else "VM"
+
+
+def vms(number: int, report: Report) -> str:
+    """'3 domains', '1 VM': so many of what the report is about."""
+    return count(number, noun(outcome.kind for outcome in report.outcomes))
 
 
 def pause(milliseconds: int | None) -> str:
@@ -125,14 +137,14 @@ def headline(report: Report) -> str:
     if report.status == NOTHING_TO_DO:
         return f"Nothing to do for {sources}"
     if report.checked:
-        would = f"{count(len(report.checked), 'domain')} would leave {sources}"
+        would = f"{vms(len(report.checked), report)} would leave {sources}"
         return would if report.status == ONLY_PLANNED else f"{would}, {_unfinished(report)}"
     if report.kind == MIGRATE:
-        done = f"{count(numbers.moved + numbers.already_there, 'domain')} moved from {sources}"
+        done = f"{vms(numbers.moved + numbers.already_there, report)} moved from {sources}"
         return done if report.status == COMPLETE else f"{done}, {_unfinished(report)}"
     if report.kind == RESTORE:
         home = joined([plain(name) for name in report.destinations])
-        done = f"{count(numbers.moved + numbers.already_there, 'domain')} came home to {home}"
+        done = f"{vms(numbers.moved + numbers.already_there, report)} came home to {home}"
         return done if report.status == COMPLETE else f"{done}, {_unfinished(report)}"
     if report.status == COMPLETE:
         return f"{sources} {'is' if len(report.sources) == 1 else 'are'} evacuated"
@@ -144,7 +156,7 @@ def _unfinished(report: Report) -> str:
     parts = [
         f"{count(numbers.failed, 'move')} failed" if numbers.failed else "",
         f"{count(numbers.not_started, 'move')} not started" if numbers.not_started else "",
-        f"{count(numbers.blocked, 'domain')} cannot move" if numbers.blocked else "",
+        f"{count(numbers.blocked, noun(item.kind for item in report.blocked))} cannot move" if numbers.blocked else "",
         f"{count(len(report.problems), 'problem')} found afterwards" if report.problems else "",
     ]
     return joined([part for part in parts if part])
@@ -166,7 +178,7 @@ def story(report: Report) -> str:
     when = ""
     if report.summary.started:
         when = f" on {moment(report.summary.started)}, in {duration(report.summary.seconds)}"
-    return f"{count(len(arrived), 'domain')} moved to {where}{when}."
+    return f"{vms(len(arrived), report)} moved to {where}{when}."
 
 
 def lines(report: Report) -> list[str]:

@@ -322,7 +322,6 @@ def moved(lab: Lab, source: str, destination: str, name: str) -> Options:
         "destination": f"root@{lab.host(destination).address}",
         "destination_label": destination,
         "source_label": source,
-        "accept": ["IMAGE_EXISTS"],
     }
     found = run_module(lab.inventory, source, "qemu_migration", options)
     assert found.get("outcome") == "moved", found
@@ -356,7 +355,7 @@ def test_a_guest_that_moved_away_is_not_started_until_it_is_back(lab: Lab, clean
     assert processes(here) == []
     assert not ensured(results(lab, here.name, *thrice({**alone, "state": "stopped"})))["changed"]
 
-    # Home again, by a move, as the user that it is run as: its folders are this user's.
+    # Home again, by a move, as the user that it is run as: its folders are this user's. Its old image makes way.
     moved(lab, there.name, here.name, guest["name"])
     assert (processes(here), processes(there)) == (["libvirt-qemu"], [])
     ended(here, first["monitors"][1])

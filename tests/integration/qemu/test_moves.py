@@ -91,6 +91,11 @@ def test_other_styles_a_plugged_disk_and_shared_storage(lab: Lab, hosts: list[st
 
     shared = lab.create_bare_guest(here, style="drive", machine="pc", disks=(Disk("qcow2", shared=True),))
     ready(lab, shared)
+    # The image in the way is the guest's own: whatever is accepted, it is not taken for an old one.
+    refused = move(lab, shared, here, there, accept=["IMAGE_EXISTS"])
+    assert refused["error_code"] == "IMAGE_SHARED", refused
+    runs_on(shared, here)
+    assert exists(lab.host(here), shared.disks[0])
     with lab.watch([shared]) as watcher:
         moved = move(lab, shared, here, there, method="live_shared")
         assert moved.get("outcome") == "moved", moved

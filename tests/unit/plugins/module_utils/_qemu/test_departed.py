@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import os
 import pathlib
@@ -88,6 +89,30 @@ def test_who_comes_back_by_a_move_is_here(tmp_path: pathlib.Path, name: str, uui
     assert sum(one.returned for one in kept if one is not None) == 4 - len(away)
 
 
+def test_an_image_that_nobody_wrote_to_since_is_out_of_date(tmp_path: pathlib.Path) -> None:
+    workspace, state = Workspace(state=str(tmp_path)), str(tmp_path)
+    image, used = tmp_path / "a.raw", tmp_path / "b.raw"
+    for path in (image, used):
+        path.write_bytes(b"1")
+    journal = left(workspace, "1", "web", uuid=UUID)
+    stamps = {str(path): departed.stamp(str(path)) for path in (image, used, tmp_path / "none")}
+    for stage in ("release", "undone"):
+        workspace.write_guest(dataclasses.replace(journal, stage=stage, left=stamps))
+        assert departed.leftovers("web", UUID, state) == []
+    workspace.write_guest(dataclasses.replace(journal, left=stamps))
+    used.write_bytes(b"12")
+    assert departed.leftovers("other", UUID, state)[:1] == [str(image)]
+    assert str(used) not in departed.leftovers("web", "", state)
+    assert departed.leftovers("other", "", state) == []
+    answers: list[Request] = []
+    agent = Agent(answers.append, state, state)
+    agent.handle(call("facts", images=[str(image), str(used)], name="web", uuid=UUID))
+    agent.handle(call("facts", images=[str(image)]))
+    assert [one["value"]["leftover"] for one in answers] == [[str(image), str(tmp_path / "none")], []]
+    departed.came_back("web", UUID, state)
+    assert departed.leftovers("web", UUID, state) == []
+
+
 def test_a_folder_belongs_to_whom_qemu_runs_as(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[str, int]] = []
     monkeypatch.setattr(os, "chown", lambda path, user, group: given.append((path, user)))
@@ -103,6 +128,19 @@ def test_a_folder_belongs_to_whom_qemu_runs_as(tmp_path: pathlib.Path, monkeypat
         agent.handle(call("folder", path=path, owner=owner))
         assert os.path.isdir(path)
     assert given == [(new, os.getuid())]
+
+
+def test_two_moves_to_one_host_get_ports_of_their_own(tmp_path: pathlib.Path) -> None:
+    answers: list[Request] = []
+    agents = [Agent(answers.append, str(tmp_path), str(tmp_path)) for _number in range(3)]
+    for agent in agents[:2]:
+        agent.handle(call("free_ports", address="127.0.0.1", count=2))
+    assert len({port for one in answers for port in one["value"]}) == 4
+    for agent in agents[:2]:
+        agent.close()
+    agents[2].handle(call("free_ports", address="127.0.0.1", count=2))
+    assert answers[2]["value"] == answers[0]["value"]
+    agents[2].close()
 
 
 def call(verb: str, **arguments: t.Any) -> Request:

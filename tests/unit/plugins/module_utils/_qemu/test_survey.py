@@ -13,6 +13,7 @@ import typing as t
 
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import parse_mounts
 from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import (
     Guest,
     GuestDisk,
@@ -138,3 +139,28 @@ def test_people_do_not_see_secrets() -> None:
     shown = survey.for_people(named(1, "web"))
     assert shown.process.words == ("kvm", "-object", "secret,id=s,data=***")
     assert [disk.source for disk in shown.disks] == ["https://me:***@host/x", None]
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "shared", "filesystem"),
+    [
+        ("/srv/nfs/a.raw", {}, True, "nfs:192.0.2.5:/export"),
+        ("/srv/said/deep/a.raw", {}, True, "shared:/srv/said"),
+        ("a.raw", {"directory": "/srv/nfs"}, True, "nfs:192.0.2.5:/export"),
+        ("/nowhere/a.raw", {}, False, "local:ext4:/dev/sda1:8:1"),
+        ("/srv/nfs/a.raw", {"namespaces": ("mnt",)}, None, None),
+        ("nbd://192.0.2.5/a", {}, None, None),
+        ("/dev/sdb", {}, None, None),
+        (None, {}, None, None),
+    ],
+)
+def test_where_a_disk_lies(
+    source: str | None, more: dict[str, t.Any], shared: bool | None, filesystem: str | None
+) -> None:
+    mounts = parse_mounts(
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:9 / /srv/nfs rw - nfs4 store:/export rw,addr=192.0.2.5\n"
+    )
+    one = dataclasses.replace(process(), **more)
+    disk = survey.placed(one, GuestDisk("vda", source=source), mounts, ["/srv/said/"])
+    assert disk.shared is shared
+    assert (disk.filesystem or "").partition("@")[0] == (filesystem or "")

@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 The virtops.kvm authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests that scripts started leave a host and come home by the playbooks, beside domains, and no write is lost."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from tests.integration.ansible_runs import ROOT, Run, run_playbook
+from tests.lab.guest.shapes import Disk
+
+if t.TYPE_CHECKING:
+    import pathlib
+
+    from tests.lab import Guest, Lab
+
+SOURCE = "kvm1"
+
+
+def start(lab: Lab, playbook: str, *arguments: str, **values: t.Any) -> Run:
+    """Run one of the collection's playbooks."""
+    return run_playbook(lab.inventory, ROOT / "playbooks" / f"{playbook}.yml", *arguments, extra_vars=values)
+
+
+def changes(run: Run) -> dict[str, int]:
+    """What changed on which inventory host, those without a change left out."""
+    return {host: counts["changed"] for host, counts in run.recap.items() if counts["changed"]}
+
+
+def as_announced(lab: Lab, playbook: str, places: t.Callable[[], t.Any], **values: t.Any) -> Run:
+    """In check mode, which moves nothing; for real; and again, when nothing is left to do."""
+    before = places()
+    check = start(lab, playbook, "--check", "--diff", **values)
+    assert check.status == 0, check.output
+    assert places() == before
+    run = start(lab, playbook, **values)
+    assert run.status == 0, run.output
+    assert changes(run) == changes(check)
+    again = start(lab, playbook, **values)
+    assert (again.status, again.changed) == (0, 0), again.output
+    return run
+
+
+def report(folder: pathlib.Path) -> dict[str, t.Any]:
+    """The one report below a folder."""
+    (path,) = folder.glob("*/report.json")
+    found: dict[str, t.Any] = json.loads(path.read_text(encoding="utf-8"))["report"]
+    return found
+
+
+def test_guest_processes_leave_and_come_home_beside_domains(lab: Lab, hosts: list[str], tmp_path: pathlib.Path) -> None:
+    mute = lab.create_bare_guest(SOURCE, "mute", monitor="none", nic="user", extra=("-S",), wait=False)
+    web = lab.create_guest(SOURCE, "qcow2", "web01")
+    mail = lab.create_bare_guest(
+        SOURCE, "mail 1", style="blockdev", machine="q35", monitor="both", disks=(Disk("raw"), Disk()), fill_mib=16
+    )
+    common = lab.create_bare_guest(SOURCE, "common", monitor="hmp", disks=(Disk(shared=True),), unit="lab-common")
+    guests: list[Guest] = [web, mail, common]
+    for host in lab.hosts:
+        mail.make_tap(host)
+        common.make_tap(host)
+
+    def places() -> list[dict[str, str]]:
+        return [guest.where() for guest in guests]
+
+    empty = {"evacuate_source": SOURCE, "evacuate_destinations": "kvm"}
+    run = start(lab, "evacuate", evacuate_report_dir=str(tmp_path / "none"), **empty)
+    assert run.status != 0
+    assert "mute cannot move, so nothing was started" in run.output
+    assert "It has no monitor on a socket" in run.output
+    assert places() == [{SOURCE: "running"}] * 3
+    mute.remove()
+
+    with lab.watch(guests) as watcher:
+        as_announced(lab, "evacuate", places, evacuate_report_dir=str(tmp_path / "out"), **empty)
+        assert [list(place.values()) for place in places()] == [["running"]] * 3
+        assert not any(SOURCE in place for place in places())
+        told = report(tmp_path / "out")
+        assert (told["status"], told["problems"]) == ("complete", [])
+        assert {one["domain"]: (one["kind"], one["method"]) for one in told["outcomes"]} == {
+            "web01": ("domain", "live_block"),
+            "mail 1": ("process", "live_block"),
+            "common": ("process", "live_shared"),
+        }
+        assert all(one["downtime_ms"] is not None and one["seconds"] for one in told["outcomes"])
+
+        (ticket,) = (tmp_path / "out").glob("*/return-ticket.json")
+        home = {"evacuate_return_ticket": str(ticket), "evacuate_report_dir": str(tmp_path / "home")}
+        as_announced(lab, "restore", places, **home)
+        assert places() == [{SOURCE: "running"}] * 3
+        assert report(tmp_path / "home")["status"] == "complete"
+
+        tap = mail.make_tap(lab.host(hosts[1]), "elsewhere1")
+        as_announced(
+            lab,
+            "migrate_block",
+            places,
+            block_names=["web01", mail.uuid],
+            block_source="kvm",
+            block_destination=hosts[1],
+            block_mapping={"taps": {mail.tap: tap}},
+            block_report_dir=str(tmp_path / "listed"),
+        )
+        assert places() == [{hosts[1]: "running"}, {hosts[1]: "running"}, {SOURCE: "running"}]
+        (words,) = mail.processes(lab.host(hosts[1])).values()
+        assert any(f"ifname={tap}" in word for word in words)
+        seen = watcher.fresh()["guests"]
+    for guest, host in ((web, hosts[1]), (mail, hosts[1]), (common, SOURCE)):
+        assert not seen[guest.name]["two_copies"], seen[guest.name]["evidence"]
+        assert lab.verify(guest, host, seen[guest.name]["acknowledged"]).clean
