@@ -129,7 +129,12 @@ def _elements(found: t.Sequence[_Disk], machine: str, problems: list[str]) -> t.
             problems.append(f"its disk {disk.source} is no file and no device of the host")
             continue
         places = taken.setdefault(_LETTERS[bus], set())
-        number = disk.place if disk.place >= 0 else next(one for one in range(26) if one not in places)
+        number = disk.place if disk.place >= 0 else min(set(range(len(places) + 1)) - places)
+        if number >= len(string.ascii_lowercase):
+            problems.append(
+                f"its disk {disk.source or '(empty)'} is number {number + 1} on the bus {disk.bus}, which is beyond the letter z"
+            )
+            continue
         places.add(number)
         block = disk.source.startswith("/dev/")
         element = ET.Element("disk", type="block" if block else "file", device="cdrom" if disk.optical else "disk")

@@ -102,7 +102,7 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Result()
 
     class Remote:
-        def __enter__(self) -> Remote:
+        def __enter__(self) -> object:
             return self
 
         def __exit__(self, *unused: object) -> None:

@@ -125,6 +125,7 @@ def test_sata_empty_drives_and_taps_without_a_bridge() -> None:
         (("-machine", "nvdimm=on"), "property nvdimm"),
         (("-cpu", "host,hv_time"), "property hv_time"),
         (("-drive", "file=/x,if=scsi"), "on the bus lsi"),
+        (("-drive", "file=/x,if=virtio,index=26,format=raw"), "number 27"),
         (("-drive", "file=rbd:a/b,if=virtio,format=raw"), "no file"),
         (("-drive", "file=/x,if=virtio,throttling.bps-total=5"), "throttling.bps-total"),
         (("-drive", "file=/x,if=none,id=n", "-device", "nvme,drive=n,serial=1"), "nvme"),
