@@ -87,8 +87,9 @@ def _twice(uuid: str, places: list[Known]) -> t.Iterator[Thing]:
             "No journal of ours knows of this migration, so whoever started it looks after it.", "info", evidence=evidence,
         )  # fmt: skip
         return
-    if any(_arriving(one) for _state, one in active):
-        state = next(state for state, one in active if _arriving(one))
+    waiting = [state for state, one in active if _arriving(one)]
+    if waiting:
+        state = waiting[0]
         yield Thing(
             "INCOMING_UNKNOWN", state.name, f"domain {name}", f"Domain '{name}' is {said}; on {state.name} it waits for a migration of "
             "which no host knows.", LEAVE, "libvirt ends it when its connection to the source breaks. If it stays so, make sure on which "
