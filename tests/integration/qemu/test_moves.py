@@ -52,6 +52,8 @@ def test_a_guest_with_three_disks_and_a_medium_goes_and_comes_back(lab: Lab, hos
     info = json.loads(lab.host(there).run(["qemu-img", "info", "-U", "--output=json", path[1]]).stdout)
     assert (info["format"], info["virtual-size"]) == ("raw", 128 << 20)
 
+    # What the guest left here makes way for it by itself, but not once somebody wrote to it.
+    lab.host(here).run(["sh", "-c", 'printf x >> "$1"', "sh", guest.disks[1]])
     way = move(lab, guest, there, here, mapping={"disks": {"virtio1": guest.disks[1]}})
     assert way["error_code"] == "PREFLIGHT_FAILED", way
     assert "IMAGE_EXISTS" in json.dumps(way), way
