@@ -206,10 +206,9 @@ import os
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
-from ansible_collections.virtops.kvm.plugins.module_utils._ansible.reports import ReportFiles
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.reports import ReportFiles, keep
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Plan
 from ansible_collections.virtops.kvm.plugins.module_utils._report import markdown, page, words
@@ -259,15 +258,6 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Files) -> Result:
         raise InputError("results", f"The value of 'results' is not what the moves return: {exc}.") from exc
     ticket = return_ticket(plan, report)
     wanted = _texts(plan, report, ticket, params["directory"])
-    changes = tuple(
-        Change(path, "write", None, "written")
-        for path, text in wanted.values()
-        if report.status == ONLY_PLANNED or gateway.read(path) != text
-    )
-    if not check_mode:
-        texts = dict(wanted.values())
-        for change in changes:
-            gateway.write(change.object, texts[change.object])
     return Result(
         values={
             "sound": report.sound,
@@ -280,7 +270,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Files) -> Result:
             "ticket": to_data(ticket) if ticket else {},
             "files": {kind: path for kind, (path, _text) in wanted.items()},
         },
-        changes=changes,
+        changes=keep(gateway, wanted, check_mode=check_mode, always=report.status == ONLY_PLANNED),
         msg=f"{words.headline(report)}.",
     )
 

@@ -242,11 +242,10 @@ import time
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
-from ansible_collections.virtops.kvm.plugins.module_utils._ansible.reports import ReportFiles
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.reports import ReportFiles, keep
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
 from ansible_collections.virtops.kvm.plugins.module_utils._checks.fleet import Options, readiness
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import CONTROL_PORTS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.readiness import Member, Readiness
@@ -290,13 +289,6 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Gateway) -> Result:
     )
     ready = readiness([_member(data) for data in params["facts"]], options)
     wanted = texts(ready, params["directory"])
-    changes = tuple(
-        Change(path, "write", None, "written") for path, text in wanted.values() if gateway.read(path) != text
-    )
-    if not check_mode:
-        by_path = dict(wanted.values())
-        for change in changes:
-            gateway.write(change.object, by_path[change.object])
     return Result(
         values={
             "sound": not ready.errors,
@@ -311,7 +303,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Gateway) -> Result:
             "verdict": ready_words.verdict(ready),
             "files": {kind: path for kind, (path, _text) in wanted.items()},
         },
-        changes=changes,
+        changes=keep(gateway, wanted, check_mode=check_mode),
         msg=f"{ready_words.headline(ready)}.",
     )
 

@@ -209,10 +209,9 @@ import os
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
-from ansible_collections.virtops.kvm.plugins.module_utils._ansible.reports import ReportFiles
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.reports import ReportFiles, keep
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.repair import Done, HostState, Options, Repair, Thing
 from ansible_collections.virtops.kvm.plugins.module_utils._move.repair_plan import repair_of
@@ -252,13 +251,6 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: ReportFiles) -> Res
     repair = repair_of(params["name"], states, params["unread"], options, before, done)
     things = [{"id": thing.id, **to_data(thing)} for thing in repair.things]
     wanted = texts(repair, things, params["directory"])
-    changes = tuple(
-        Change(path, "write", None, "written") for path, text in wanted.values() if gateway.read(path) != text
-    )
-    if not check_mode:
-        by_path = dict(wanted.values())
-        for change in changes:
-            gateway.write(change.object, by_path[change.object])
     return Result(
         values={
             "sound": words.sound(repair),
@@ -268,7 +260,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: ReportFiles) -> Res
             "verdict": words.verdict(repair),
             "files": {kind: path for kind, (path, _text) in wanted.items()},
         },
-        changes=changes,
+        changes=keep(gateway, wanted, check_mode=check_mode),
         msg=f"{words.headline(repair)}.",
     )
 

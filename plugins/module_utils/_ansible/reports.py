@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.virtops.kvm.plugins.module_utils._core import statefile
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 
 _MODE = 0o644
 
@@ -36,3 +39,17 @@ class ReportFiles:
                 f"The report {path} cannot be written: {exc.strerror}; the hosts themselves are not affected. Choose another directory.",
                 path=path,
             ) from exc
+
+
+def keep(
+    files: ReportFiles, wanted: t.Mapping[str, tuple[str, str]], *, check_mode: bool, always: bool = False
+) -> tuple[Change, ...]:
+    """Write those of the ``wanted`` texts (path and text by their kind) that differ from the files, and say which; in check mode only say.
+
+    With ``always`` they count as different whatever the files hold. Raises KvmError REPORT_UNWRITABLE.
+    """
+    differing = {path: text for path, text in wanted.values() if always or files.read(path) != text}
+    if not check_mode:
+        for path, text in differing.items():
+            files.write(path, text)
+    return tuple(Change(path, "write", None, "written") for path in differing)
