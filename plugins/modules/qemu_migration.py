@@ -343,7 +343,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
     BareOptions,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import Far, FarHost, Unreachable
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import key_of
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_record import key_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import run as run_move
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_source import monitor_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop, signals

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import posixpath
 import typing as t
-import uuid as uuid_room
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
@@ -33,6 +30,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_deci
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import bring_media
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import carry_on, carry_out, finish_there
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_record import opened
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import make_ready, prepare, transfer
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import survey_still
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_survey import survey
@@ -44,12 +42,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch impo
     verify,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_undo import calm, look_here, take_back, unblock
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.processes import argv_of, boot_id
 
 MOVED, ALREADY_THERE, FINISHED, UNDONE = "moved", "already_there", "finished", "undone"
-RUN_DIR = "/run/virtops-kvm/guests"
-LOG_DIR = "/var/log/virtops-kvm"
-_FOLLOW_POLL = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,19 +56,6 @@ class BareReport:
     findings: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
     values: dict[str, t.Any] = dataclasses.field(default_factory=dict)
-
-
-def key_of(name: str) -> str:
-    """The name of a guest as a part of file names."""
-    return hashlib.sha256(name.encode("utf-8")).hexdigest()[:24]
-
-
-def run_folder(argv: t.Sequence[str]) -> str:
-    """The folder of ours in which a process that came here by a move has its monitor; empty for any other."""
-    for word in argv:
-        if word.startswith(f"unix:{RUN_DIR}/"):
-            return posixpath.dirname(word[len("unix:") :].partition(",")[0])
-    return ""
 
 
 def run(context: BareContext, *, check_mode: bool) -> BareReport:
@@ -254,7 +235,8 @@ class _Run:
         context.tell("claim")
         self._claim()
         plan = self._survey(source)
-        self._open(source, plan)
+        context.journal = opened(context, source, plan, self._journal())
+        context.record(stage="claim")
         try:
             bring_media(context, plan)
             kept = self._offline(plan) if context.options.method == OFFLINE else self._live(plan)
@@ -278,46 +260,6 @@ class _Run:
         context = self._context
         make_ready(context, plan)
         return carry_on(context) if context.record_now().stopped else carry_out(context)
-
-    def _open(self, source: BareSighting, plan: BarePlan) -> None:
-        context, now, move_id = self._context, self._context.clock.now(), uuid_room.uuid4().hex
-        before = self._journal()
-        context.journal = BareJournal(
-            id=move_id,
-            key=context.key,
-            name=context.name,
-            uuid=context.uuid,
-            method=context.options.method,
-            stage="claim",
-            started=now,
-            updated=now,
-            source_host=context.source_host,
-            destination=context.destination,
-            destination_host=context.far.host,
-            monitor=context.monitor_address,
-            state=plan.state,
-            source=(str(source.pid), source.start, boot_id()) if source.found else (),
-            unit=f"virtops-guest-{context.key[:8]}-{move_id[:8]}.service",
-            socket=f"{RUN_DIR}/{move_id[:12]}/qmp.sock",
-            log=f"{LOG_DIR}/guest-{context.key[:8]}-{move_id[:8]}.log",
-            source_disks=tuple(disk.source for disk in plan.disks),
-            source_disks_policy=context.options.source_disks,
-            source_unit=plan.source_unit,
-            source_run=run_folder(argv_of(source.pid)) if source.found else "",
-            stopped=not source.found,
-            unit_file=plan.unit_file,
-            argv=plan.argv,
-            user=plan.user,
-            disks=plan.disks,
-            base=context.options.base,
-            domain=plan.domain,
-            home=plan.home,
-            home_user=plan.home_user,
-            # What an interrupted move made that has shut the guest down already.
-            images=before.images if before is not None and before.open else (),
-            folders=before.folders if before is not None and before.open else (),
-        )
-        context.record(stage="claim")
 
     # ---- failure ----
 

@@ -22,7 +22,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.sightings imp
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_local import local_end
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import key_of
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_record import key_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.repair_read import has_libvirt
 from ansible_collections.virtops.kvm.plugins.module_utils._move.take_back import is_open
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace

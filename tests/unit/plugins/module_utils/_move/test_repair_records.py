@@ -15,7 +15,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.statefile import
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import SnapshotRecord
 from ansible_collections.virtops.kvm.plugins.module_utils._move import repair_act
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import key_of
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_record import key_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.repair_act import end_arrival, remove_copy
 from ansible_collections.virtops.kvm.plugins.module_utils._move.repair_read import Records
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
