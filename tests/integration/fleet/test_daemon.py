@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from tests.integration.ansible_runs import module_play, run_playbook
+from tests.integration.ansible_runs import module_play, run_playbook, run_tasks_of
 from tests.integration.moves import SLOW, arrived, slow_guest, start_move, wait_mirroring
 
 if t.TYPE_CHECKING:
@@ -46,3 +46,27 @@ def test_a_daemon_is_restarted_for_its_settings_and_never_in_the_middle_of_a_mov
     assert not seen["two_copies"], seen["evidence"]
     assert not any(one["changed"] for one in bring(lab, ends).values())
     arrived(guest, destination)
+
+
+def test_a_role_that_sets_something_restarts_the_daemon_by_the_same_rules_and_once(lab: Lab, hosts: list[str]) -> None:
+    host, conf = lab.host(hosts[0]), "/etc/libvirt/qemu.conf"
+    before = host.read(conf)
+    asked = {"shared_storage_dynamic_ownership": True, "shared_storage_remember_owner": False}
+
+    def changed(*arguments: str) -> int:
+        run = run_tasks_of(lab.inventory, host.name, "shared_storage", "settings", *arguments, extra_vars=asked)
+        assert run.status == 0, run.output
+        return run.changed
+
+    assert not bring(lab, hosts[:1])[host.name]["failed"]
+    try:
+        assert changed("--check") == 2
+        assert host.read(conf) == before
+        assert changed() == 2
+        written = host.read(conf).splitlines()
+        assert {"dynamic_ownership = 1", "remember_owner = 0"} <= set(written)
+        assert {line for line in before.splitlines() if line and not line.startswith("#")} <= set(written)
+        assert changed() == 0
+    finally:
+        host.write(conf, before)
+        bring(lab, hosts[:1])
