@@ -19,7 +19,7 @@ from ..shell import LabError, wait_for
 from .assets import ON_HOST, ide_assets
 from .guest import Guest
 from .images import make_images, remove_file
-from .shapes import Disk, Shape, disk_path, iso_path
+from .shapes import Disk, Shape, disk_path, iso_path, kernel_options
 from .talk import Talk, sockets
 
 if TYPE_CHECKING:
@@ -127,12 +127,8 @@ def command_words(guest: BareGuest, shape: Bare, kvm: bool) -> list[str]:
         words += ["-cdrom", iso_path(guest.name)]
     netdev = f"tap,id=net0,ifname={guest.tap},script=no,downscript=no" if shape.nic == "tap" else "user,id=net0"
     words += ["-netdev", netdev, "-device", f"virtio-net-pci,netdev=net0,mac={guest.mac},romfile="]
-    options = (
-        f"console=ttyS0 quiet mitigations=off panic=1 lab.ip={guest.address}/24 "
-        f"lab.records={shape.records} lab.dirty={shape.dirty} lab.area={shape.area_mib}"
-    )
     kernel = IDE_ON_HOST if has_ide_disks(shape) else ON_HOST
-    words += ["-kernel", f"{kernel}/vmlinuz", "-initrd", f"{kernel}/initrd", "-append", options]
+    words += ["-kernel", f"{kernel}/vmlinuz", "-initrd", f"{kernel}/initrd", "-append", kernel_options(shape, guest.address)]
     words += ["-serial", f"file:{guest.folder}/console"]
     words += monitor_words(guest, shape.monitor)
     if shape.pidfile:

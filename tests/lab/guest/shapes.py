@@ -125,11 +125,19 @@ def iso_xml(shape: Shape, path: str) -> str:
     )
 
 
-def os_xml(shape: Shape, address: str) -> str:
-    options = (
-        f"console=ttyS0 quiet mitigations=off panic=1 lab.ip={address}/24 "
+#: Without hardware virtualisation these spare a quarter of what a boot costs: no self-tests, no calibration, no waiting for grace periods.
+QUICK_BOOT = "mitigations=off nokaslr no_timer_check lpj=10000000 cryptomgr.notests rcupdate.rcu_expedited=1"
+
+
+def kernel_options(shape: Shape, address: str) -> str:
+    """What the guest's kernel, and the program that is its only process, are told."""
+    return (
+        f"console=ttyS0 quiet panic=1 {QUICK_BOOT} lab.ip={address}/24 "
         f"lab.records={shape.records} lab.dirty={shape.dirty} lab.area={shape.area_mib}"
     )
+
+
+def os_xml(shape: Shape, address: str) -> str:
     firmware = ""
     if shape.uefi:
         firmware = (
@@ -141,7 +149,7 @@ def os_xml(shape: Shape, address: str) -> str:
     return (
         f"  <os>\n    <type arch='x86_64' machine='{shape.machine}'>hvm</type>{firmware}\n"
         f"    <kernel>{ON_HOST}/vmlinuz</kernel>\n    <initrd>{ON_HOST}/initrd</initrd>\n"
-        f"    <cmdline>{escape(options)}</cmdline>\n  </os>"
+        f"    <cmdline>{escape(kernel_options(shape, address))}</cmdline>\n  </os>"
     )
 
 
