@@ -16,6 +16,8 @@ import typing as t
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CALLBACKS = pathlib.Path(__file__).resolve().parent / "callback_plugins"
+#: Modules packed by one run, for the next of the same pytest: what they are packed from does not change in between.
+PACKED = pathlib.Path(tempfile.gettempdir()) / f"virtops-packed-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +93,9 @@ def environment(record: pathlib.Path | None = None) -> dict[str, str]:
             ANSIBLE_CALLBACKS_ENABLED="virtops_recorder",
             VIRTOPS_RECORD=str(record),
         )
+    # Not for a benchmark: a person's run packs them itself.
+    if record is not None and "PYTEST_CURRENT_TEST" in os.environ:
+        values["VIRTOPS_PACKED"] = str(PACKED)
     return values
 
 
