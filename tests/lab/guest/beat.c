@@ -41,7 +41,6 @@
 #define MAX_DISKS 8
 #define MAX_CLIENTS 16
 #define LEASE_MS (600 * 1000)
-#define IDLE_NS 100000000L /* how often a thread that has nothing to do looks for work */
 #define RECORD 512
 #define HEADER_AT (1u << 20)
 #define RECORDS_AT (HEADER_AT + 4096)
@@ -69,6 +68,7 @@ static uint64_t boot_id;
 static atomic_ullong counter;
 static atomic_long dirty_rate, record_rate = 10, dirtied;
 static long area_mib = 32, interval_ms = 20;
+static long idle_ns = 100000000L; /* how often a thread that has nothing to do looks for work; 0.1 to 1 s */
 static char own_address[32] = "0.0.0.0";
 static uint32_t crc_table[256];
 
@@ -79,12 +79,13 @@ static int64_t clock_ms(clockid_t which)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Every thread counts from a whole tenth of a second, so that those with one period wake at one time. A guest without hardware virtualisation
-   pays for each time that it wakes, and with wakes all over the place its kernel never stops its tick: most of what it used. */
-static void from_whole_tenth(struct timespec *next)
+/* Every thread counts from a whole multiple of what an idle one waits, so that those with one period wake at one time. A guest
+   without hardware virtualisation pays for each time that it wakes, and with wakes all over the place its kernel never stops its
+   tick: most of what it used. */
+static void from_common_start(struct timespec *next)
 {
     clock_gettime(CLOCK_MONOTONIC, next);
-    next->tv_nsec -= next->tv_nsec % IDLE_NS;
+    next->tv_nsec -= next->tv_nsec % idle_ns;
 }
 
 static void wait_until(struct timespec *next, long nanoseconds)
@@ -97,7 +98,7 @@ static void wait_until(struct timespec *next, long nanoseconds)
     }
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (now.tv_sec > next->tv_sec + 1)
-        from_whole_tenth(next); /* after a long stop, do not catch up with a burst */
+        from_common_start(next); /* after a long stop, do not catch up with a burst */
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, next, NULL) == EINTR)
         ;
 }
@@ -200,10 +201,10 @@ static void *record_thread(void *argument)
     uint64_t sequence = find_last(disk, buffer) + 1;
     write_header(disk, buffer);
     atomic_store(&disk->durable, sequence - 1);
-    from_whole_tenth(&next);
+    from_common_start(&next);
     for (;;) {
         long rate = atomic_load(&record_rate);
-        wait_until(&next, rate > 0 ? 1000000000L / rate : IDLE_NS);
+        wait_until(&next, rate > 0 ? 1000000000L / rate : idle_ns);
         if (rate <= 0)
             continue;
         make_record(buffer, disk, sequence);
@@ -223,10 +224,10 @@ static void *fill_thread(void *argument)
     struct timespec next;
     if (posix_memalign((void **)&buffer, 4096, CHUNK))
         return NULL;
-    from_whole_tenth(&next);
+    from_common_start(&next);
     for (;;) {
         if (atomic_load(&disk->fill_done) >= atomic_load(&disk->fill_wanted) || disk->bytes < FILL_AT + CHUNK) {
-            wait_until(&next, IDLE_NS);
+            wait_until(&next, idle_ns);
             continue;
         }
         for (uint32_t i = 0; i < CHUNK; i += 8) {
@@ -272,11 +273,11 @@ static void *dirty_thread(void *argument)
     unsigned char *area = mmap(NULL, pages << 12, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (area == MAP_FAILED || !pages)
         return NULL;
-    from_whole_tenth(&next);
+    from_common_start(&next);
     double owed = 0;
     for (;;) {
         long rate = atomic_load(&dirty_rate);
-        wait_until(&next, rate > 0 ? 10000000L : IDLE_NS);
+        wait_until(&next, rate > 0 ? 10000000L : idle_ns);
         owed += (double)rate / 100.0;
         for (; owed >= 1; owed -= 1) {
             uint64_t word = next_random(&seed);
@@ -294,9 +295,9 @@ static void *serial_thread(void *argument)
 {
     struct timespec next;
     (void)argument;
-    from_whole_tenth(&next);
+    from_common_start(&next);
     for (;;) {
-        wait_until(&next, 100000000L);
+        wait_until(&next, idle_ns);
         printf("beat %llu %" PRId64 "\n", atomic_load(&counter), clock_ms(CLOCK_REALTIME));
         fflush(stdout);
     }
@@ -420,7 +421,7 @@ static void command(int sock, char *text, const struct sockaddr_in *from)
 
 static void serve(int sock)
 {
-    int64_t next = clock_ms(CLOCK_MONOTONIC), idle_ms = IDLE_NS / 1000000;
+    int64_t next = clock_ms(CLOCK_MONOTONIC), idle_ms = idle_ns / 1000000;
     for (;;) {
         int64_t now = clock_ms(CLOCK_MONOTONIC);
         if (now >= next) {
@@ -517,6 +518,8 @@ static void read_options(void)
         else if (!strncmp(word, "lab.interval=", 13) && atol(word + 13) > 0)
             interval_ms = atol(word + 13);
     }
+    if (interval_ms > 100)
+        idle_ns = (interval_ms < 1000 ? interval_ms : 1000) * 1000000L;
     set_address("lo", "127.0.0.1", 8);
     set_address("eth0", own_address, prefix);
 }

@@ -44,6 +44,7 @@ class Shape:
     cpu: str | None = None  # a CPU model, or the text of a <cpu> element
     nic: str = "network"  # network or bridge
     records: int = 10  # per second and disk
+    beat_ms: int = 20  # between two beats for those who watch; from 100 on, whatever it does it does as seldom
     dirty: int = 0  # pages per second
     area_mib: int = 32  # memory that is dirtied
     extra_devices: str = field(default="", repr=False)  # more XML inside <devices>
@@ -132,7 +133,7 @@ QUICK_BOOT = "mitigations=off nokaslr no_timer_check lpj=10000000 cryptomgr.note
 def kernel_options(shape: Shape, address: str) -> str:
     """What the guest's kernel, and the program that is its only process, are told."""
     return (
-        f"console=ttyS0 quiet panic=1 {QUICK_BOOT} lab.ip={address}/24 "
+        f"console=ttyS0 quiet panic=1 {QUICK_BOOT} lab.ip={address}/24 lab.interval={shape.beat_ms} "
         f"lab.records={shape.records} lab.dirty={shape.dirty} lab.area={shape.area_mib}"
     )
 
