@@ -23,9 +23,12 @@ description:
   - Running domains move live. Where no live method works, and only where O(may_stop) permits it, a domain is stopped for its
     move, if that cures what is in the way (CPUs that do not match, snapshots, devices that cannot migrate ...).
   - Domains that are shut off move by V(offline), or stay; see O(shut_off).
+  - What a rule of O(policies) says of a domain wins over O(method), O(may_stop) and O(max_stop). A plan that was made with policies
+    holds them; O(saved_plan) needs them no more.
 extends_documentation_fragment:
   - virtops.kvm._attributes
   - virtops.kvm._actiongroup_kvm
+  - virtops.kvm._policies
   - virtops.kvm._stopping
 attributes:
   check_mode:
@@ -132,27 +135,6 @@ options:
         M(virtops.kvm.migration_check_info).
     type: list
     elements: str
-    default: []
-  policies:
-    description:
-      - Rules for some of the domains, each a dictionary. All rules that match a domain apply to it, in this order; a later one wins
-        where two say something about the same, and groups add up. What no rule says is as the other options say.
-      - C(match) (required) is a JMESPath expression over the facts of one domain as M(virtops.kvm.domain_info) returns them, with
-        the additional key C(host), such as C(starts_with(name, 'db'\)). The rule holds for the domains for which it is true;
-        C(name) is, for all of them.
-        C(name) is what plans and messages call the rule.
-      - C(method) is how a domain moves while it runs, C(auto), C(live_shared), C(live_block), C(offline) or C(seeded). C(may_stop)
-        (a boolean) says whether it may be stopped for that, and wins over O(may_stop); C(max_stop) for how many seconds, and wins
-        over O(max_stop). C(max_pause) is the longest pause in milliseconds that is permitted when it moves live.
-      - C(priority) (C(0) for all others) lets moves of a higher one start first. C(order_group) (C(0) for all others) lets those of a
-        lower group start before all of a higher one; they do not wait for each other's end.
-      - C(affinity) names groups whose domains go to one host, the one where a member runs already if there is one.
-        C(anti_affinity) names groups of which no two domains go to one host, nor to one where a member runs. C(pinned) names the
-        only hosts that may take it. All three take a name or a list of names.
-      - C(skip) (a boolean) says that it stays where it is.
-      - A plan that was made with policies holds them; O(saved_plan) needs them no more.
-    type: list
-    elements: dict
     default: []
   saved_plan:
     description:
@@ -421,7 +403,7 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
-from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import stopping_spec
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import policies_spec, stopping_spec
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import MIB
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
@@ -430,7 +412,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.method import L
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts, Plan
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import ORDERS, PlanOptions, Reserve
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner import plan as make_plan
-from ansible_collections.virtops.kvm.plugins.module_utils._placement.rules import idle, parse, terms_of
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.rules import policies
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.saved import read_plan, still_fits
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import chosen, stopping
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import sums_of, table_of
@@ -459,7 +441,7 @@ def argument_spec() -> dict[str, t.Any]:
         "link_rate": {"type": "float", "default": 110.0},
         "order": {"type": "str", "choices": list(ORDERS), "default": "memory"},
         "accept": {"type": "list", "elements": "str", "default": []},
-        "policies": {"type": "list", "elements": "dict", "default": []},
+        **policies_spec(),
         "saved_plan": {"type": "dict"},
     }
 
@@ -469,10 +451,8 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
     facts = [_facts(data) for data in params["facts"]]
     if params["saved_plan"]:
         return _result(still_fits(read_plan(params["saved_plan"]), facts, params["sources"]), params)
-    rules = parse(params["policies"], [one.name for one in facts])
-    terms = terms_of(rules, [(one.name, domain) for one in facts for domain in one.domains])
+    terms, warnings = policies(params["policies"], facts, [one.name for one in facts])
     options = dataclasses.replace(_options(params, facts), terms=terms)
-    warnings = [f"{label} of the policies matches no domain." for label in idle(rules, terms)]
     return _result(make_plan(facts, options), params, (*_useless_names(options, facts), *warnings))
 
 

@@ -16,11 +16,15 @@ description:
   - A guest process, a bare QEMU process that libvirt does not manage, counts as a domain in all that follows; it moves live, or not at all.
   - A domain that is on the destination already needs no move. One that cannot move is listed with the reasons.
   - A running domain is stopped only with O(may_stop=true).
+  - Rules of O(policies) hold within what the other options permit. C(may_stop) may forbid to stop a domain, and does not permit it.
+    C(method) holds where O(method) is V(auto), and C(seeded) where that is V(offline); otherwise, and where it would stop a domain without
+    O(may_stop=true), the domain does not move, and the plan says why. C(max_stop) counts with O(method=auto) alone.
   - Runs on the controller and asks nobody anything.
 extends_documentation_fragment:
   - virtops.kvm._attributes
   - virtops.kvm._attributes.info_module
   - virtops.kvm._actiongroup_kvm
+  - virtops.kvm._policies
 options:
   facts:
     description: What one survey learned of each host.
@@ -88,7 +92,7 @@ options:
     elements: str
     default: []
 requirements:
-  - jmespath, for O(select)
+  - jmespath, for O(select) and O(policies)
 seealso:
   - module: virtops.kvm.evacuation_plan
   - module: virtops.kvm.domain_migration
@@ -169,6 +173,7 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import policies_spec
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import MIB
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
@@ -177,6 +182,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.method import L
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.listed import find, plan_listed
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.rules import policies
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import chosen
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import sums_of, table_of
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import OF_PROCESSES, WITH_DOMAINS, GuestMapping
@@ -201,6 +207,7 @@ def argument_spec() -> dict[str, t.Any]:
         "mapping": {"type": "dict", "default": {}},
         "link_rate": {"type": "float", "default": 110.0},
         "accept": {"type": "list", "elements": "str", "default": []},
+        **policies_spec(),
     }
 
 
@@ -216,6 +223,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
     domains = [(one.name, domain) for one in facts if one.name != destination for domain in one.domains]
     selected = chosen(params["select"], domains, "select") if params["select"] else ()
     wanted = find(params["domains"], selected, facts, destination)
+    terms, warnings = policies(params["policies"], facts, None)
     options = PlanOptions(
         sources=tuple(sorted(one.name for one in facts if one.name != destination)),
         destinations=(destination,),
@@ -225,6 +233,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
         accept=check_accept(params["accept"]),
         networks=mapping.networks,
         bridges=mapping.bridges,
+        terms=terms,
     )
     plan = plan_listed(facts, wanted, options, params["mapping"], mapping.disk)
     values = {
@@ -234,7 +243,7 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
         "moves_count": len(plan.moves),
         "blocked_count": len(plan.blocked),
     }
-    return Result(values=values)
+    return Result(values=values, warnings=warnings)
 
 
 def _mapping(data: dict[str, t.Any]) -> Mapping:

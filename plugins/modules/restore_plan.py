@@ -14,12 +14,15 @@ description:
   - Takes the return ticket that M(virtops.kvm.evacuation_report) wrote and what the hosts run now, and plans which domains have to
     move so that every one of them is home again.
   - A domain that is home already, or gone, stays as it is, and the plan says so. One that is shut off goes home by V(offline).
-  - That a domain was stopped on its way out does not permit to stop it on its way home; O(may_stop) does.
+  - That a domain was stopped on its way out does not permit to stop it on its way home; O(may_stop) does, or a rule of O(policies).
+  - What a rule of O(policies) says of a domain wins over O(may_stop) and O(max_stop). Where a domain goes is said by O(ticket) alone, so
+    C(affinity), C(anti_affinity) and C(pinned) say nothing here.
   - Runs on the controller and asks nobody anything.
 extends_documentation_fragment:
   - virtops.kvm._attributes
   - virtops.kvm._attributes.info_module
   - virtops.kvm._actiongroup_kvm
+  - virtops.kvm._policies
   - virtops.kvm._stopping
 options:
   ticket:
@@ -64,7 +67,7 @@ options:
     description: Memory that every host keeps for itself, such as V(4 GiB) or V(10%).
     type: str
 requirements:
-  - jmespath, for O(may_stop)
+  - jmespath, for O(may_stop) and O(policies)
 seealso:
   - module: virtops.kvm.evacuation_report
   - module: virtops.kvm.evacuation_plan
@@ -124,12 +127,13 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import run_module
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
-from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import stopping_spec
+from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import policies_spec, stopping_spec
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts, Plan
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.home import plan_home
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions, Reserve
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.rules import policies
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.selection import stopping
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.table import sums_of, table_of
 
@@ -148,6 +152,7 @@ def argument_spec() -> dict[str, t.Any]:
         "accept": {"type": "list", "elements": "str", "default": []},
         "cpu_overcommit": {"type": "float", "default": 4.0},
         "memory_reserve": {"type": "str"},
+        **policies_spec(),
         **stopping_spec(),
     }
 
@@ -156,15 +161,17 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: None) -> Result:
     """Plan the way home."""
     ticket = _read(Plan, params["ticket"], "ticket")
     facts = [_read(HostFacts, one, "facts").together() for one in params["facts"]]
+    terms, warnings = policies(params["policies"], facts, None)
     options = PlanOptions(
         sources=ticket.sources,
         memory_reserve=Reserve.parse(params["memory_reserve"]),
         cpu_overcommit=params["cpu_overcommit"],
         accept=tuple(params["accept"]),
+        terms=terms,
         **stopping(params, [(one.name, domain) for one in facts for domain in one.domains]),
     )
     plan = plan_home(ticket, facts, options)
-    return Result(values={"plan": plan, "table": table_of(plan), "summary": sums_of(plan)})
+    return Result(values={"plan": plan, "table": table_of(plan), "summary": sums_of(plan)}, warnings=warnings)
 
 
 def _read(kind: type[t.Any], data: t.Any, option: str) -> t.Any:

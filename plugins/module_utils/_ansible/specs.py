@@ -32,6 +32,11 @@ def moving_spec() -> dict[str, t.Any]:
     }
 
 
+def policies_spec() -> dict[str, t.Any]:
+    """The options of the doc fragment _policies; must be kept in step with it."""
+    return {"policies": {"type": "list", "elements": "dict", "default": []}}
+
+
 def stopping_spec() -> dict[str, t.Any]:
     """The options of the doc fragment _stopping; must be kept in step with it."""
     return {

@@ -5,7 +5,8 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """The way home: a return ticket and what the hosts run now in, plan out. Pure.
 
-The ticket says where each domain belongs; where it is now is looked up. So it does not matter what happened in between.
+The ticket says where each domain belongs; where it is now is looked up. So it does not matter what happened in between. Of the policies
+all holds but what says where: the hosts that may take a domain, and the groups that go together or apart.
 """
 
 from __future__ import annotations
@@ -36,7 +37,15 @@ def plan_home(ticket: Plan, facts: t.Sequence[HostFacts], options: PlanOptions) 
         else:
             away.setdefault(at.host, set()).add(move.uuid)
     homes = {move.uuid: move.destination for move in ticket.moves}
-    options = dataclasses.replace(options, destinations=tuple(sorted(set(homes.values()) - set(away))), homes=homes)
+    options = dataclasses.replace(
+        options,
+        destinations=tuple(sorted(set(homes.values()) - set(away))),
+        homes=homes,
+        terms={
+            uuid: dataclasses.replace(terms, affinity=(), anti_affinity=(), pinned=())
+            for uuid, terms in options.terms.items()
+        },
+    )
     if not away:
         return _nothing(ticket, facts, staying)
     wanted = tuple(sorted(uuid for uuids in away.values() for uuid in uuids))

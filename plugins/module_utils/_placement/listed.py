@@ -13,11 +13,21 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Domain
-from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts, Plan, PlannedMove, Staying
+from ansible_collections.virtops.kvm.plugins.module_utils._model.method import OFFLINE, SEEDED, STOPPED_METHODS
+from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
+    Blocked,
+    HostFacts,
+    Plan,
+    PlannedMove,
+    Staying,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.matcher import Place
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
-from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner import plan
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.planner import ANY_HOST, plan
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.terms import Terms
 
+#: The method of a run, or of a rule, that leaves it open.
+_AUTO = "auto"
 #: Kinds of a mapping that name what a domain has: its disks by target, its networks and bridges.
 _NAMING = ("disks", "networks", "bridges")
 #: Kinds that only domains have, and those that only guest processes have, whose bridges are not in their facts.
@@ -91,15 +101,54 @@ def plan_listed(
         domain for one in facts if one.name in options.sources for domain in one.domains if domain.uuid in wanted.uuids
     ]
     _check_mapping(mapping, moving)
-    options = dataclasses.replace(options, selected=wanted.uuids)
+    refused = _against_policies(facts, wanted, options)
+    uuids = tuple(uuid for uuid in wanted.uuids if uuid not in {one.uuid for one in refused})
+    options = dataclasses.replace(options, selected=uuids, terms=_of_this_run(options))
     planned = plan(facts, options, place)
     domains = {domain.uuid: domain for domain in moving}
-    staying = [*wanted.staying, *(one for one in planned.staying if one.uuid in wanted.uuids)]
+    staying = [*wanted.staying, *(one for one in planned.staying if one.uuid in uuids)]
     return dataclasses.replace(
         planned,
         moves=tuple(_mapped(move, mapping, domains[move.uuid]) for move in planned.moves),
+        blocked=tuple(sorted((*planned.blocked, *refused), key=lambda one: (one.domain, one.source))),
         staying=tuple(sorted(staying, key=lambda one: (one.domain, one.source))),
     )
+
+
+def _of_this_run(options: PlanOptions) -> dict[str, Terms]:
+    """The policies' terms, bound by what the run itself permits: a rule may forbid a stop, and name a method where the run leaves one open."""
+    return {
+        uuid: dataclasses.replace(
+            terms, may_stop=False if terms.may_stop is False else None, method=_method(options.method, terms.method) or ""
+        )
+        for uuid, terms in options.terms.items()
+    }
+
+
+def _method(asked: str, said: str) -> str | None:
+    """The method by which a domain moves of which the policies say ``said``; None where they contradict what the run asks for."""
+    if said in ("", _AUTO, asked):
+        return asked
+    return said if asked == _AUTO or (asked, said) == (OFFLINE, SEEDED) else None
+
+
+def _against_policies(facts: t.Sequence[HostFacts], wanted: Wanted, options: PlanOptions) -> list[Blocked]:
+    """The running domains that are to move in a way which the policies' method excludes."""
+    found = []
+    for one in facts:
+        for domain in one.domains if one.name in options.sources else ():
+            terms = options.terms_of(domain)
+            if domain.uuid not in wanted.uuids or not domain.active or terms.skip:
+                continue
+            asks = f"{terms.by} of the policies asks for {terms.method}"
+            if _method(options.method, terms.method) is None:
+                why = f"This run moves by {options.method}, and {asks}: move it by that method, or change the rule."
+            elif terms.method in STOPPED_METHODS and domain.uuid not in options.may_stop and domain.kind != PROCESS:
+                why = f"{asks[:1].upper()}{asks[1:]}, which stops it, and this run may not stop it."
+            else:
+                continue
+            found.append(Blocked(domain.name, domain.uuid, one.name, {ANY_HOST: (why,)}, domain.kind))
+    return found
 
 
 def _mapped(move: PlannedMove, mapping: t.Mapping[str, t.Any], domain: Domain) -> PlannedMove:

@@ -20,6 +20,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import In
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import MOVE_METHODS, SUSPENDED
+from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import HostFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.terms import Terms
 
 OPTION = "policies"
@@ -47,8 +48,20 @@ class Rule:
     says: dict[str, t.Any]
 
 
-def parse(rules: t.Sequence[t.Mapping[str, t.Any]], hosts: t.Collection[str]) -> tuple[Rule, ...]:
-    """The user's rules. ``hosts`` are the names that ``pinned`` may have.
+def policies(
+    rules: t.Sequence[t.Mapping[str, t.Any]], facts: t.Sequence[HostFacts], hosts: t.Collection[str] | None
+) -> tuple[dict[str, Terms], tuple[str, ...]]:
+    """UUID -> what the user's ``rules`` say of that domain, and a warning for each rule that matches none of the domains in ``facts``.
+
+    ``hosts`` and errors are as parse and terms_of have them.
+    """
+    parsed = parse(rules, hosts)
+    terms = terms_of(parsed, [(one.name, domain) for one in facts for domain in one.domains])
+    return terms, tuple(f"{label} of the policies matches no domain." for label in idle(parsed, terms))
+
+
+def parse(rules: t.Sequence[t.Mapping[str, t.Any]], hosts: t.Collection[str] | None) -> tuple[Rule, ...]:
+    """The user's rules. ``hosts`` are the names that ``pinned`` may have; None where others may be meant, too.
 
     Raises InputError, which names the rule by its place in the list and the key, for whatever cannot be meant.
     """
@@ -91,7 +104,7 @@ def _matches(rule: Rule, row: dict[str, t.Any]) -> bool:
     return answer is not None and answer is not False and not (isinstance(answer, (str, list, dict)) and not answer)
 
 
-def _rule(number: int, rule: t.Any, hosts: t.Collection[str]) -> Rule:
+def _rule(number: int, rule: t.Any, hosts: t.Collection[str] | None) -> Rule:
     position = f"{OPTION}[{number}]"
     if not isinstance(rule, dict):
         raise InputError(
@@ -117,7 +130,7 @@ def _rule(number: int, rule: t.Any, hosts: t.Collection[str]) -> Rule:
     return Rule(f"rule {number + 1}" + (f" ({name})" if name else ""), position, match, says)
 
 
-def _value(position: str, key: str, value: t.Any, hosts: t.Collection[str]) -> t.Any:
+def _value(position: str, key: str, value: t.Any, hosts: t.Collection[str] | None) -> t.Any:
     if key == "method":
         if value not in METHODS:
             raise _wrong(position, key, f"is '{value}', and must be one of {', '.join(METHODS)}.")
@@ -131,7 +144,7 @@ def _value(position: str, key: str, value: t.Any, hosts: t.Collection[str]) -> t
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not all(isinstance(one, str) and one.strip() for one in names):
         raise _wrong(position, key, "must be a name, or a list of names.")
-    if key == "pinned":
+    if key == "pinned" and hosts is not None:
         unknown = sorted(set(names) - set(hosts))
         if unknown:
             raise _wrong(position, key, f"names {', '.join(unknown)}; the hosts are {', '.join(sorted(hosts))}.")

@@ -124,3 +124,75 @@ def test_space_is_counted_where_the_mapping_puts_the_images() -> None:
 )
 def test_what_cannot_be_meant_is_refused(params: dict[str, t.Any], sentence: str) -> None:
     assert sentence in refused(**params).message
+
+
+def by_rules(*rules: dict[str, t.Any], **params: t.Any) -> dict[str, t.Any]:
+    """A plan for web01, which runs, and off, which does not, by rules."""
+    return planned(domains=["web01", "off"], policies=list(rules), **params)
+
+
+def why_not(result: dict[str, t.Any]) -> str:
+    """The one sentence about the one domain that does not move."""
+    (blocked,) = result["plan"]["blocked"]
+    ((sentence,),) = blocked["reasons"].values()
+    return t.cast("str", sentence)
+
+
+def test_rules_say_order_pause_and_who_stays() -> None:
+    first = {"match": "name == 'off'", "priority": 1}
+    result = by_rules(first, {"match": "name", "max_pause": 40}, method="auto")
+    assert [(move["domain"], move["max_downtime"]) for move in result["plan"]["moves"]] == [("off", 40), ("web01", 40)]
+    result = by_rules({"name": "calm", "match": "name == 'web01'", "skip": True, "method": "offline"}, method="auto")
+    assert [(one["domain"], one["code"]) for one in result["plan"]["staying"]] == [("web01", "POLICY")]
+    assert result["plan"]["blocked"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "follows"),
+    [
+        ("auto", "live_block", "live_block"),
+        ("auto", "offline", "offline"),
+        ("offline", "auto", "offline"),
+        ("offline", "seeded", "seeded"),
+        ("suspended", "suspended", "suspended"),
+        ("live_block", "auto", "live_block"),
+    ],
+)
+def test_a_rules_method_holds_where_the_run_leaves_it_open(method: str, said: str, follows: str) -> None:
+    rule: dict[str, t.Any] = {"match": "name", "priority": 1}
+    rule.update({} if said == "suspended" else {"method": said})
+    result = by_rules(rule, method=method, may_stop=True)
+    assert ways(result) == [("off", "kvm1", "offline"), ("web01", "kvm1", follows)]
+
+
+@pytest.mark.parametrize(
+    ("method", "said"), [("live_shared", "live_block"), ("live_shared", "offline"), ("suspended", "offline")]
+)
+def test_a_rules_method_that_contradicts_the_run_keeps_the_running_domain(method: str, said: str) -> None:
+    result = by_rules({"name": "ours", "match": "name", "method": said}, method=method, may_stop=True)
+    assert ways(result) == [("off", "kvm1", "offline")]
+    assert why_not(result) == (
+        f"This run moves by {method}, and rule 1 (ours) of the policies asks for {said}: move it by that method, or change the rule."
+    )
+
+
+def test_a_rule_may_forbid_a_stop_and_does_not_permit_one() -> None:
+    result = by_rules({"match": "name", "may_stop": False}, may_stop=True)
+    assert ways(result) == [("off", "kvm1", "offline")]
+    assert "not permitted" in why_not(result)
+    assert "not permitted" in why_not(by_rules({"match": "name", "may_stop": True}))
+    result = by_rules({"match": "name", "may_stop": True, "method": "offline"}, method="auto")
+    assert why_not(result) == "Rule 1 of the policies asks for offline, which stops it, and this run may not stop it."
+
+
+def test_hosts_that_may_not_take_a_domain_are_told_whoever_else_may() -> None:
+    pinned = by_rules({"match": "name", "pinned": ["kvm7", "kvm8"]}, method="auto")
+    assert [one["reasons"]["kvm2"][0] for one in pinned["plan"]["blocked"]] == [
+        "It may only go to kvm7 or kvm8, by rule 1 of the policies."
+    ] * 2
+    apart = by_rules({"match": "name == 'mail' || name == 'web01'", "anti_affinity": "one"}, method="auto")
+    assert why_not(apart) == "A member of its anti-affinity group (one) runs there."
+
+
+def test_a_mistake_in_a_rule_is_told_with_its_place() -> None:
+    assert refused(domains=["off"], policies=[{"match": "name", "skp": True}]).details["position"] == "policies[0].skp"

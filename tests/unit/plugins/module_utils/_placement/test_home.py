@@ -14,6 +14,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.units import GIB
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Plan, PlannedMove
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.home import plan_home
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
+from ansible_collections.virtops.kvm.plugins.module_utils._placement.rules import policies
 
 OPTIONS = PlanOptions(sources=())
 
@@ -90,3 +91,26 @@ def test_what_runs_is_stopped_on_its_way_home_only_where_that_is_permitted_again
     assert [one.domain for one in planned.blocked] == ["web01"]
     permitted = dataclasses.replace(OPTIONS, may_stop=(fleet.uuid("web01"),))
     assert [move.method for move in plan_home(ticket(fleet, web01="kvm1"), facts, permitted).moves] == ["offline"]
+
+
+def test_policies_hold_on_the_way_home_but_for_where_a_domain_goes(fleet: t.Any) -> None:
+    away = [fleet.domain(name, snapshots=("s",) if name == "stuck" else ()) for name in ("a", "b", "stays", "stuck")]
+    facts = [fleet.host("kvm1"), fleet.host("kvm3", away)]
+    rules: list[dict[str, t.Any]] = [
+        {"match": "name", "pinned": "kvm9", "affinity": "all", "anti_affinity": "none", "max_pause": 50},
+        {"match": "name == 'b'", "method": "offline", "may_stop": True, "priority": 1},
+        {"match": "name == 'stays'", "skip": True},
+        {"match": "name == 'stuck'", "may_stop": True, "order_group": 1},
+        {"match": "name == 'gone'", "skip": True},
+    ]
+    terms, warnings = policies(rules, facts, None)
+    there = ticket(fleet, a="kvm1", b="kvm1", stays="kvm1", stuck="kvm1")
+    planned = plan_home(there, facts, dataclasses.replace(OPTIONS, terms=terms))
+    assert [(move.domain, move.method, move.max_downtime) for move in planned.moves] == [
+        ("b", "offline", 50),
+        ("a", "live_block", 50),
+        ("stuck", "offline", 50),
+    ]
+    assert planned.blocked == ()
+    assert [(one.domain, one.code) for one in planned.staying] == [("stays", "POLICY")]
+    assert warnings == ("rule 5 of the policies matches no domain.",)
