@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import typing as t
 
 import pytest
@@ -37,9 +38,18 @@ def configure(*arguments: str, **values: t.Any) -> Run:
     return run_playbook("localhost,", PLAYBOOK, "--connection", "local", *arguments, extra_vars=values)
 
 
+def announced(run: Run) -> int:
+    """How much it changed, or in check mode would change: each object that it names."""
+    return len(re.findall(r"^changed: \[localhost\]", run.output, re.MULTILINE))
+
+
 def test_all_of_it_is_made_once(controller: Controller) -> None:
+    # Nothing is there yet. Check mode says what then happens, object by object.
+    check = configure("--check")
+    assert (check.status, controller.writes, controller.faults) == (0, [], []), check.output
     first = configure()
     assert (first.status, controller.faults) == (0, []), first.output
+    assert (announced(check), check.changed) == (announced(first), first.changed), check.output
     objects = {
         name: value
         for file in sorted((ROOT / "playbooks" / "vars").glob("awx*.yml"))
@@ -74,16 +84,22 @@ def test_all_of_it_is_made_once(controller: Controller) -> None:
     second = configure()
     assert (second.status, second.changed, controller.writes, controller.faults) == (0, 0, [], []), second.output
 
-    # Somebody asks one question less. That is seen in check mode, and mended.
-    of_one = {"awx_workflows": [], "awx_job_templates": [objects["awx_job_templates"][2]]}
+    # Somebody asks one question less, and there is to be a node more, of a job template of its own. Check mode sees both.
+    told = {"name": "Ours", "description": "Ours", "playbook": "report.yml", "survey": [], "simultaneous": False}
+    (workflow,) = objects["awx_workflows"]
+    nodes = [*workflow["nodes"][:-1], {**workflow["nodes"][-1], "always": ["ours"]}]
+    longer = {**workflow, "nodes": [*nodes, {"identifier": "ours", "template": "Ours"}]}
+    ours = {"awx_job_templates": [objects["awx_job_templates"][2], told], "awx_workflows": [longer]}
     template = controller.one("job_templates", "KVM restore")
     spec = controller.surveys[template["url"]]
     controller.surveys[template["url"]] = {**spec, "spec": spec["spec"][1:]}
-    check = configure("--check", **of_one)
-    assert (check.status, check.changed, controller.writes) == (0, 1, []), check.output
-    mended = configure(**of_one)
-    assert (mended.status, mended.changed) == (0, 1), mended.output
+    check = configure("--check", **ours)
+    assert (check.status, controller.writes, controller.faults) == (0, [], []), check.output
+    mended = configure(**ours)
+    assert (mended.status, controller.faults) == (0, []), mended.output
+    assert announced(check) == announced(mended) == 4, check.output
     assert controller.surveys[template["url"]] == spec
+    assert controller.names(controller.one("workflow_job_template_nodes", "report"), "always_nodes") == ["ours"]
 
 
 def test_a_file_of_ones_own_changes_what_it_names(controller: Controller) -> None:
@@ -103,7 +119,8 @@ def test_a_file_of_ones_own_changes_what_it_names(controller: Controller) -> Non
     assert controller.faults == [fault for fault in controller.faults if "no playbook nowhere/plan.yml" in fault] != []
 
     controller.faults.clear()
-    run = configure(**{**ours, "awx_project": {**project, "directory": ""}})
+    ours["awx_project"] = {**project, "directory": ""}
+    run = configure(**ours)
     assert (run.status, controller.faults) == (0, []), run.output
     (template,) = controller.objects["job_templates"].values()
     assert json.loads(template["extra_vars"]) == {"evacuate_report_dir": "/var/lib/reports"}
@@ -112,9 +129,18 @@ def test_a_file_of_ones_own_changes_what_it_names(controller: Controller) -> Non
     storage = controller.one("organizations", "Storage")["id"]
     assert controller.one("projects", "Ours")["organization"] == storage
 
+    # An organization that is not there yet, and objects of another one that have the same names.
+    controller.writes.clear()
+    ours["awx_organization"] = {"name": "Network", "make": True}
+    check = configure("--check", **ours)
+    assert (check.status, controller.writes, controller.faults) == (0, [], []), check.output
+    for what in ("the project Ours", "the inventory Hosts by hand", "the job template Plan"):
+        assert f"The organization Network is not there yet; {what} would be made with it." in check.output
 
-def test_a_credential_that_is_not_there_is_told(controller: Controller) -> None:
-    run = configure(awx_credentials=["Nobody's"])
+
+@pytest.mark.parametrize("mode", [[], ["--check"]])
+def test_a_credential_that_is_not_there_is_told(controller: Controller, mode: list[str]) -> None:
+    run = configure(*mode, awx_credentials=["Nobody's"])
     assert run.status != 0
     assert "Nobody" in run.output
     assert controller.objects["job_templates"] == {}
