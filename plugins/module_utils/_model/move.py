@@ -128,6 +128,7 @@ class Journal:
     saved or off. ``stopped`` tells that this move ended the guest on the source, ``stopped_at`` when, and ``seals`` what its
     files looked like then, so that a start in between shows. ``source_autostart`` is what the source goes back to; ``defined``
     that the destination may have the definition; ``managed_save`` whether the guest ran when its memory was saved.
+    ``transfer_host`` is how ssh reaches the destination where its URI is none of ssh.
     """
 
     id: str
@@ -163,6 +164,7 @@ class Journal:
     state_xml: str = ""
     managed_save: bool = False
     defined: bool = False
+    transfer_host: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

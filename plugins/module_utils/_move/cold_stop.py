@@ -53,6 +53,7 @@ def open_journal(cold: Cold, move_id: str, before: Journal | None) -> None:
         stopped_at=stopped.stopped_at if stopped is not None else 0.0,
         source_autostart=plan.source_autostart,
         pieces=plan.pieces,
+        transfer_host=context.options.transfer_host or "",
     )
     context.record()
 

@@ -92,6 +92,7 @@ def _domain(fleet: Fleet, state: HostState, journal: Journal) -> Thing:
         "destination": journal.destination_uri,
         "destination_label": journal.destination_host,
         "source_label": journal.source_host,
+        **({"transfer_host": journal.transfer_host} if journal.transfer_host else {}),
     }
     return Thing(
         "MOVE_INTERRUPTED", state.name, f"domain {journal.domain}", what, action, why,

@@ -116,10 +116,12 @@ def plan_listed(
 
 
 def _of_this_run(options: PlanOptions) -> dict[str, Terms]:
-    """The policies' terms, bound by what the run itself permits: a rule may forbid a stop, and name a method where the run leaves one open."""
+    """The policies' terms, bound by what the run itself permits: a rule may forbid a stop, and name a method that the run leaves open."""
     return {
         uuid: dataclasses.replace(
-            terms, may_stop=False if terms.may_stop is False else None, method=_method(options.method, terms.method) or ""
+            terms,
+            may_stop=False if terms.may_stop is False else None,
+            method=_method(options.method, terms.method) or "",
         )
         for uuid, terms in options.terms.items()
     }

@@ -12,14 +12,16 @@ import pathlib
 import signal
 import typing as t
 
-from tests.integration.ansible_runs import ROOT, Run, run_module, run_playbook
+from tests.integration.ansible_runs import ROOT, Run, module_play, run_module, run_playbook, start_playbook
 from tests.integration.moves import (
     SLOW,
     arrived,
     job,
     kill_tree,
     nothing_left,
+    options,
     slow_guest,
+    stage,
     start_move,
     still_here,
     wait_mirroring,
@@ -75,6 +77,25 @@ def interrupt(lab: Lab, guest: Guest, source: str, destination: str) -> None:
     wait_mirroring(lab, guest, source, started)
     kill_tree(started.process.pid)
     kill_module(lab.host(source), guest)
+
+
+def interrupt_stopped(lab: Lab, guest: Guest, source: str, destination: str) -> None:
+    """Kill controller and module while the disk of a guest is copied that they stopped."""
+    address = lab.host(destination).address
+    stopped = options(lab, guest, destination, method="offline", may_stop=True, bandwidth=SLOW)
+    by_tls = {"destination": f"qemu+tls://{address}/system", "transfer_host": f"root@{address}"}
+    started = start_playbook(lab.inventory, module_play(source, "domain_migration", {**stopped, **by_tls}))
+
+    def copying() -> bool:
+        assert started.process.poll() is None, started.output()
+        return stage(lab, source, guest) == "transfer"
+
+    wait_for(f"{guest.name} to be copied", copying, 300, 0.2)
+    kill_tree(started.process.pid)
+    kill_module(lab.host(source), guest)
+    wait_for(
+        "the agent to let go", lambda: not any("python3 -c" in line for line in picture(lab.host(destination))), 120
+    )
 
 
 def pictures(lab: Lab) -> list[frozenset[str]]:
@@ -191,7 +212,7 @@ def test_each_thing_is_named_and_only_what_is_proven_is_acted_on(
 def test_a_migration_that_nobody_drives_is_followed_and_finished(
     lab: Lab, hosts: list[str], tmp_path: pathlib.Path
 ) -> None:
-    one, two = hosts[:2]
+    one, two, three = hosts
     guest = slow_guest(lab, one, autostart=True)
     with lab.watch([guest]) as watcher:
         interrupt(lab, guest, one, two)
@@ -203,6 +224,18 @@ def test_a_migration_that_nobody_drives_is_followed_and_finished(
         seen = watcher.fresh()["guests"][guest.name]
     assert not seen["two_copies"], seen["evidence"]
     assert lab.verify(guest, two, seen["acknowledged"]).clean
+
+    # Stopped, and over a libvirt that is reached by TLS: its files go by ssh, and so does what takes the move back.
+    lab.pki.install(two, three)
+    try:
+        interrupt_stopped(lab, guest, two, three)
+        run = repair(lab, tmp_path)
+        assert run.status == 0, run.output
+        assert named(run)[f"MOVE_INTERRUPTED {two}", f"domain {guest.name}"] == "undo", run.output
+        still_here(guest, two)
+        nothing_left(lab, guest, three)
+    finally:
+        lab.pki.remove()
     again = repair(lab, tmp_path)
     assert (again.status, again.changed) == (0, 0), again.output
     assert named(again) == {(f"COPY_KEPT {one}", image(guest)): "leave"}

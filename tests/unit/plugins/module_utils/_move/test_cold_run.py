@@ -397,6 +397,31 @@ def test_an_abort_brings_it_home(gateway: ColdFake, carrier: FakeCarrier, tmp_pa
     home(gateway)
 
 
+@pytest.mark.parametrize("during", ["copy", "shutdown"])
+def test_a_controller_that_is_not_heard_of_any_more_brings_it_home(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path, during: str
+) -> None:
+    context = cold_context(gateway, carrier, tmp_path)
+    context.workspace.expect_controller("p1")
+    long_ago = tmp_path / "run/progress/p1.alive"
+    if during == "copy":
+        carrier.during = lambda piece: long_ago.write_text("-1000.0 0.0\n", encoding="utf-8")
+    else:
+        long_ago.write_text("-1000.0 0.0\n", encoding="utf-8")
+    with pytest.raises(KvmError, match="nothing was heard of the controller") as caught:
+        run(context, "")
+    assert caught.value.error_code == "MOVE_ABORTED"
+    home(gateway)
+    assert not long_ago.exists()
+
+
+def test_the_journal_tells_how_files_went_so_that_others_can_go_on(
+    gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path
+) -> None:
+    run(cold_context(gateway, carrier, tmp_path, transfer_host="root@there"), "")
+    assert journal(tmp_path)["transfer_host"] == "root@there"
+
+
 def test_an_image_in_the_way_is_told_before_the_stop(
     gateway: ColdFake, carrier: FakeCarrier, tmp_path: pathlib.Path
 ) -> None:

@@ -70,6 +70,16 @@ def test_a_stopped_move_before_its_switch_is_taken_back_and_starts_again() -> No
     assert "lets it run again" in thing.why
 
 
+@pytest.mark.parametrize("stage", ["transfer", "switch"])
+def test_a_stopped_move_goes_on_by_the_way_that_its_files_went(stage: str) -> None:
+    there = host(2, *[OFF] * (stage == "switch"))
+    for transfer_host in ("root@kvm2", ""):
+        stopped = moving(stage, method="offline", arrival="running", stopped=True, transfer_host=transfer_host)
+        options = one(host(1, OFF, moves=stopped), there).task.options
+        assert options.get("transfer_host", "") == transfer_host
+        assert ("transfer_host" in options) == bool(transfer_host)
+
+
 def test_a_stopped_move_in_its_switch_goes_on_there() -> None:
     stopped = moving("switch", method="offline", arrival="running", stopped=True)
     thing = one(host(1, OFF, moves=stopped), host(2, OFF))
