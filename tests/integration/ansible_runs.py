@@ -14,10 +14,10 @@ import subprocess
 import tempfile
 import typing as t
 
+from tests.integration import packed
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CALLBACKS = pathlib.Path(__file__).resolve().parent / "callback_plugins"
-#: Modules packed by one run, for the next of the same pytest: what they are packed from does not change in between.
-PACKED = pathlib.Path(tempfile.gettempdir()) / f"virtops-packed-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Started:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"ansible-playbook did not end within {timeout} s:\n{self.output()}") from None
+        packed.compile_new()
         lines = self.record_path.read_text(encoding="utf-8").splitlines() if self.record_path.exists() else []
         return Run(status, self.output(), [json.loads(line) for line in lines])
 
@@ -95,7 +96,7 @@ def environment(record: pathlib.Path | None = None) -> dict[str, str]:
         )
     # Not for a benchmark: a person's run packs them itself.
     if record is not None and "PYTEST_CURRENT_TEST" in os.environ:
-        values["VIRTOPS_PACKED"] = str(PACKED)
+        values["VIRTOPS_PACKED"] = str(packed.FOLDER)
     return values
 
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A callback that writes every task result as one JSON line to the file that VIRTOPS_RECORD names.
 
-Where VIRTOPS_PACKED names a folder, this run finds there the modules that runs before it have packed, and leaves its own. Ansible
-keeps them for one run only, and packing them anew is half of what a short run costs the controller.
+Where VIRTOPS_PACKED names a folder, this run finds there the modules that runs before it have packed, and leaves its own; see
+tests/integration/packed.py.
 """
 
 from __future__ import annotations
