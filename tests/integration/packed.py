@@ -22,7 +22,9 @@ import tempfile
 import zipfile
 
 #: The folder of this run of pytest, all of its processes; callback_plugins/virtops_recorder.py shows it to Ansible.
-FOLDER = pathlib.Path(tempfile.gettempdir()) / f"virtops-packed-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+FOLDER = (
+    pathlib.Path(tempfile.gettempdir()) / f"virtops-packed-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+)
 #: "Unchecked": taken as it is, whatever the time stamps (PEP 552).
 _UNCHECKED = (1).to_bytes(4, "little")
 _done: set[pathlib.Path] = set()

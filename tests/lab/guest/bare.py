@@ -128,7 +128,14 @@ def command_words(guest: BareGuest, shape: Bare, kvm: bool) -> list[str]:
     netdev = f"tap,id=net0,ifname={guest.tap},script=no,downscript=no" if shape.nic == "tap" else "user,id=net0"
     words += ["-netdev", netdev, "-device", f"virtio-net-pci,netdev=net0,mac={guest.mac},romfile="]
     kernel = IDE_ON_HOST if has_ide_disks(shape) else ON_HOST
-    words += ["-kernel", f"{kernel}/vmlinuz", "-initrd", f"{kernel}/initrd", "-append", kernel_options(shape, guest.address)]
+    words += [
+        "-kernel",
+        f"{kernel}/vmlinuz",
+        "-initrd",
+        f"{kernel}/initrd",
+        "-append",
+        kernel_options(shape, guest.address),
+    ]
     words += ["-serial", f"file:{guest.folder}/console"]
     words += monitor_words(guest, shape.monitor)
     if shape.pidfile:
