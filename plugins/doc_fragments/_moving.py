@@ -23,6 +23,53 @@ options:
     description: Number of connections for memory (multifd); V(0) for the usual single stream.
     type: int
     default: 0
+  compression:
+    description: Compress memory on its way. V(zlib) and V(zstd) need O(parallel_connections).
+    type: str
+    choices: [none, xbzrle, zlib, zstd]
+    default: none
+  source_slots:
+    description:
+      - How many moves, of domains and of guest processes together, may leave the source at a time; V(0) for no limit. Others wait.
+      - A live move of a domain whose disks (or memory, where no disk is copied) are through but for two seconds lets the next one begin,
+        so that the link is not idle between them. No more than this many moves are in that last phase.
+    type: int
+    default: 2
+  destination_slots:
+    description:
+      - How many moves, of domains and of guest processes together, may come to the destination at a time, from whatever source; V(0) for
+        no limit. Others wait.
+    type: int
+    default: 2
+  service:
+    description:
+      - A service of the guest that the controller asks again and again from before the move until after it. RV(service) then tells for
+        how long it did not answer. In check mode it is asked once.
+      - With C(async), and where the module is not started by its action plugin, nobody asks.
+    type: dict
+    suboptions:
+      type:
+        description: Whether to ping an address, connect to a port by TCP, or get a page, which counts with any status below 500.
+        type: str
+        choices: [ping, tcp, http]
+        required: true
+      address:
+        description: The name or address, for V(ping) and V(tcp).
+        type: str
+      port:
+        description: The port, for V(tcp).
+        type: int
+      url:
+        description: The page, for V(http).
+        type: str
+      interval:
+        description: Seconds between two questions.
+        type: float
+        default: 0.1
+      timeout:
+        description: Seconds that each may take.
+        type: float
+        default: 2
   on_controller_loss:
     description:
       - What becomes of the move when its controller is gone, because it was killed (as AWX does with a job that is cancelled) or lost its

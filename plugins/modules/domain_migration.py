@@ -163,11 +163,6 @@ options:
       - Permit post-copy, used by O(timeout_action=postcopy). When the network breaks during post-copy the guest stops.
     type: bool
     default: false
-  compression:
-    description: Compress memory on its way. V(zlib) and V(zstd) need O(parallel_connections).
-    type: str
-    choices: [none, xbzrle, zlib, zstd]
-    default: none
   tls:
     description: Encrypt memory and disks on their way. Both hosts need certificates for QEMU.
     type: bool
@@ -190,50 +185,10 @@ options:
     type: list
     elements: str
     default: []
-  source_slots:
-    description:
-      - How many moves may leave the source at a time; V(0) for no limit. Others wait.
-      - A live move whose disks (or memory, where no disk is copied) are through but for two seconds lets the next one begin, so that
-        the link is not idle between them. No more than this many moves are in that last phase.
-    type: int
-    default: 2
-  destination_slots:
-    description: How many moves may come to the destination at a time, from whatever source; V(0) for no limit. Others wait.
-    type: int
-    default: 2
   destination_facts:
     description:
       - The RV(virtops.kvm.host_info#module:host) value of the destination. It adds what only the destination itself can tell.
     type: dict
-  service:
-    description:
-      - A service of the guest that the controller asks again and again from before the move until after it. RV(service) then tells for
-        how long it did not answer. In check mode it is asked once.
-      - With C(async), and where the module is not started by its action plugin, nobody asks.
-    type: dict
-    suboptions:
-      type:
-        description: Whether to ping an address, connect to a port by TCP, or get a page, which counts with any status below 500.
-        type: str
-        choices: [ping, tcp, http]
-        required: true
-      address:
-        description: The name or address, for V(ping) and V(tcp).
-        type: str
-      port:
-        description: The port, for V(tcp).
-        type: int
-      url:
-        description: The page, for V(http).
-        type: str
-      interval:
-        description: Seconds between two questions.
-        type: float
-        default: 0.1
-      timeout:
-        description: Seconds that each may take.
-        type: float
-        default: 2
 requirements:
   - libvirt-python (C(python3-libvirt)) and lxml (C(python3-lxml)) on the source
   - for stopped domains libnbd's Python binding (C(python3-libnbd)) on the source, qemu-nbd and qemu-img on both hosts, and root by ssh
@@ -476,17 +431,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import In
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration import MoveGateway, host_of
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import facts_of
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
-from ansible_collections.virtops.kvm.plugins.module_utils._model.service import (
-    DEFAULT_INTERVAL,
-    DEFAULT_TIMEOUT,
-    KINDS,
-)
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Carrier
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Stop, signals
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     ACTIONS,
     CHAINS,
-    COMPRESSIONS,
     METHODS,
     POLICIES,
     SHUTDOWN_ACTIONS,
@@ -498,18 +447,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Ma
 
 Params = dict[str, t.Any]
 GatewayMaker = t.Callable[[str, t.Optional[str], t.Optional[str]], MoveGateway]
-
-
-def service_spec() -> dict[str, t.Any]:
-    """What describes a service of the guest."""
-    return {
-        "type": {"type": "str", "choices": list(KINDS), "required": True},
-        "address": {"type": "str"},
-        "port": {"type": "int"},
-        "url": {"type": "str"},
-        "interval": {"type": "float", "default": DEFAULT_INTERVAL},
-        "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
-    }
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -532,20 +469,16 @@ def argument_spec() -> dict[str, t.Any]:
         "timeout": {"type": "float", "default": 0},
         "timeout_action": {"type": "str", "choices": list(ACTIONS), "default": "abort"},
         "postcopy": {"type": "bool", "default": False},
-        "compression": {"type": "str", "choices": list(COMPRESSIONS), "default": "none"},
         "tls": {"type": "bool", "default": False},
         "source_disks": {"type": "str", "choices": list(POLICIES), "default": "keep"},
         "autostart": {"type": "bool", "default": True},
         "accept": {"type": "list", "elements": "str", "default": []},
-        "source_slots": {"type": "int", "default": 2},
-        "destination_slots": {"type": "int", "default": 2},
         "destination_facts": {"type": "dict"},
         "may_stop": {"type": "bool", "default": False},
         "shutdown_timeout": {"type": "float", "default": 300},
         "shutdown_action": {"type": "str", "choices": list(SHUTDOWN_ACTIONS), "default": "fail"},
         "chain": {"type": "str", "choices": list(CHAINS), "default": "keep"},
         "transfer_host": {"type": "str"},
-        "service": {"type": "dict", "options": service_spec()},
     }
 
 

@@ -32,7 +32,7 @@ attributes:
     support: full
     details:
       - Asks both hosts everything that can be asked without starting QEMU on the destination. So what the guest would see there is not
-        compared, and neither is storage proven to be shared.
+        compared, and neither is storage proven to be shared. It waits for no slot.
   diff_mode:
     support: full
   idempotent:
@@ -64,6 +64,11 @@ options:
   source_label:
     description:
       - What the source is called. By default its host name.
+    type: str
+  libvirt_uri:
+    description:
+      - The libvirt of the destination, where moves of domains and of guest processes count together for O(destination_slots). By default
+        C(qemu+ssh) to O(destination), or O(destination) itself where it is a URI of libvirt.
     type: str
   migration_address:
     description:
@@ -194,6 +199,8 @@ options:
     default: []
 requirements:
   - QEMU 6.2 or newer on both hosts, and Python 3.9 on the destination
+  - libvirt-python (C(python3-libvirt)) and lxml (C(python3-lxml)) on the source where the destination has libvirt, for
+    O(destination_slots); without them a warning says that moves of domains do not count
   - C(python3-libnbd) and C(qemu-nbd) for O(media=copy), O(base=shared) and O(method=offline)
 seealso:
   - module: virtops.kvm.domain_migration
@@ -284,6 +291,11 @@ move:
     downtime_ms:
       description: How long the guest paused, as measured by QEMU; null where that is not known.
       type: int
+    stopped_seconds:
+      description:
+        - For how long a guest did not run that was stopped for its move, from when it was asked to shut down to when it ran again; null for
+          a live move, for a guest that was off, and for a move that an earlier run began.
+      type: float
     disk_bytes:
       description: Bytes of disks that were copied, holes included (but for V(offline)); null where none were.
       type: int
@@ -303,14 +315,39 @@ move:
     unit:
       description: The systemd unit that it runs in there; empty for a domain.
       type: str
+service:
+  description: What the controller saw of the service that O(service) names.
+  returned: when O(service) is given
+  type: dict
+  contains:
+    service:
+      description: The service.
+      type: str
+      sample: tcp 192.0.2.7:80
+    asked:
+      description: How often it was asked.
+      type: int
+    answered:
+      description: How often it answered.
+      type: int
+    pause_ms:
+      description: The longest time between two answers in milliseconds; null where there were not two.
+      type: int
+      sample: 240
+    interval_ms:
+      description: The time between two questions; the pause is too long by that at most.
+      type: int
+    back:
+      description: Whether it answered after the move.
+      type: bool
 error_code:
   description:
     - A stable code for the failure. V(MOVE_ABORTED), V(MOVE_TIMEOUT), V(MOVE_STALLED), V(MOVE_FAILED), V(MIGRATION_FAILED),
       V(MIRROR_FAILED), V(DESTINATION_FAILED), V(PORT_TAKEN), V(IMAGE_EXISTS), V(HARDWARE_DIFFERS), V(SHUTDOWN_TIMEOUT) and
       V(TLS_UNAVAILABLE) mean that the guest is on the source as before, started again where an offline move had shut it down.
-      V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(MOVE_ABORTING_UNKNOWN), V(POSTCOPY_FAILED), V(GUEST_EXISTS) and
-      V(MONITOR_UNUSABLE) mean that nothing was touched because it would not have been safe. V(GUEST_DIED) means that the source ended
-      by itself. V(PREFLIGHT_FAILED), or the code of the only finding, means that nothing was changed.
+      V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(MOVE_ABORTING_UNKNOWN), V(POSTCOPY_FAILED), V(GUEST_EXISTS),
+      V(GUEST_MOVED_AWAY) and V(MONITOR_UNUSABLE) mean that nothing was touched because it would not have been safe. V(GUEST_DIED)
+      means that the source ended by itself. V(PREFLIGHT_FAILED), or the code of the only finding, means that nothing was changed.
   returned: failure
   type: str
   sample: MIRROR_FAILED
@@ -362,6 +399,7 @@ def argument_spec() -> dict[str, t.Any]:
         "destination": {"type": "str", "required": True},
         "destination_label": {"type": "str"},
         "source_label": {"type": "str"},
+        "libvirt_uri": {"type": "str"},
         "migration_address": {"type": "str"},
         "method": {"type": "str", "choices": list(METHODS), "default": "live_block"},
         "base": {"type": "str", "choices": list(BASES), "default": "copy"},
@@ -388,8 +426,9 @@ def argument_spec() -> dict[str, t.Any]:
 def options_of(params: Params) -> BareOptions:
     """The user's options, validated. Raises InputError."""
     lists = {name: tuple(params[name]) for name in ("accept", "destination_arguments")}
-    plain = {name: params[name] for name in BareOptions.__dataclass_fields__ if name not in lists}
-    return BareOptions(**{**plain, **lists})
+    plain = {name: params[name] for name in BareOptions.__dataclass_fields__ if name not in (*lists, "libvirt_uri")}
+    uri = params["libvirt_uri"] or (params["destination"] if params["destination"].startswith("qemu") else "")
+    return BareOptions(**{**plain, **lists}, libvirt_uri=uri)
 
 
 def connect(destination: str, label: str | None) -> Far:
@@ -445,7 +484,7 @@ def run(params: Params, check_mode: bool, gateway: t.Callable[[str, t.Optional[s
 
 def main() -> t.NoReturn:
     """Run the module."""
-    run_module(argument_spec(), run, lambda: connect)
+    run_module(argument_spec(), run, lambda: connect, prefers=("libvirt",))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def run_module(
     gateway: t.Callable[[], G],
     *,
     requires: t.Sequence[str] = (),
+    prefers: t.Sequence[str] = (),
     info: bool = False,
     **rules: t.Any,
 ) -> t.NoReturn:
@@ -56,6 +57,7 @@ def run_module(
     """
     module = Module(argument_spec=argument_spec, supports_check_mode=True, **rules)
     _ensure_libraries(module, requires)
+    _respawn_for(prefers)
     try:
         result = run(module.params, module.check_mode, gateway())
     except KvmError as error:
@@ -69,10 +71,7 @@ def _ensure_libraries(module: AnsibleModule, requires: t.Sequence[str]) -> None:
     missing = [name for name in requires if _BINDINGS[name][0].IMPORT_ERROR is not None]
     if not missing:
         return
-    if not has_respawned():
-        interpreter = probe_interpreters_for_module(list(_INTERPRETERS), missing[0])
-        if interpreter:
-            respawn_module(interpreter)
+    _respawn_for(missing)
     binding, label = _BINDINGS[missing[0]]
     module.fail_json(
         msg=missing_required_lib(label),
@@ -80,3 +79,12 @@ def _ensure_libraries(module: AnsibleModule, requires: t.Sequence[str]) -> None:
         details={"library": label},
         exception=binding.IMPORT_ERROR,
     )
+
+
+def _respawn_for(wanted: t.Sequence[str]) -> None:
+    """Start again by a Python that has the first of the libraries that this one lacks; returns where there is none."""
+    missing = [name for name in wanted if _BINDINGS[name][0].IMPORT_ERROR is not None]
+    if missing and not has_respawned():
+        interpreter = probe_interpreters_for_module(list(_INTERPRETERS), missing[0])
+        if interpreter:
+            respawn_module(interpreter)

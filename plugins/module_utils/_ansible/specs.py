@@ -10,7 +10,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import LOCAL_URI
-from ansible_collections.virtops.kvm.plugins.module_utils._model.move import ON_CONTROLLER_LOSS
+from ansible_collections.virtops.kvm.plugins.module_utils._model.move import COMPRESSIONS, ON_CONTROLLER_LOSS
+from ansible_collections.virtops.kvm.plugins.module_utils._model.service import (
+    DEFAULT_INTERVAL,
+    DEFAULT_TIMEOUT,
+    KINDS,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import MOVE, SHUT_OFF
 
 
@@ -25,6 +30,10 @@ def moving_spec() -> dict[str, t.Any]:
         "bandwidth": {"type": "int", "default": 0},
         "auto_converge": {"type": "bool", "default": False},
         "parallel_connections": {"type": "int", "default": 0},
+        "compression": {"type": "str", "choices": list(COMPRESSIONS), "default": "none"},
+        "source_slots": {"type": "int", "default": 2},
+        "destination_slots": {"type": "int", "default": 2},
+        "service": {"type": "dict", "options": _service_spec()},
         "on_controller_loss": {"type": "str", "choices": list(ON_CONTROLLER_LOSS), "default": "finish"},
         "settle_only": {"type": "bool", "default": False},
         "progress_id": {"type": "str"},
@@ -35,6 +44,17 @@ def moving_spec() -> dict[str, t.Any]:
 def policies_spec() -> dict[str, t.Any]:
     """The options of the doc fragment _policies; must be kept in step with it."""
     return {"policies": {"type": "list", "elements": "dict", "default": []}}
+
+
+def _service_spec() -> dict[str, t.Any]:
+    return {
+        "type": {"type": "str", "choices": list(KINDS), "required": True},
+        "address": {"type": "str"},
+        "port": {"type": "int"},
+        "url": {"type": "str"},
+        "interval": {"type": "float", "default": DEFAULT_INTERVAL},
+        "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
+    }
 
 
 def stopping_spec() -> dict[str, t.Any]:

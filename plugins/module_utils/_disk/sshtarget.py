@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 
@@ -70,6 +70,19 @@ class SshTarget:
     def name(self) -> str:
         """``user@host`` as ssh takes it."""
         return f"{self.user}@{self.host}" if self.user else self.host
+
+    @property
+    def libvirt_uri(self) -> str:
+        """The libvirt of the system there, by the same way; it never asks either."""
+        user = f"{quote(self.user, safe='')}@" if self.user else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = f":{self.port}" if self.port else ""
+        query = {
+            "no_tty": "1",
+            **({} if self.verify else {"no_verify": "1"}),
+            **({"keyfile": self.keyfile} if self.keyfile else {}),
+        }
+        return f"qemu+ssh://{user}{host}{port}/system?{urlencode(query)}"
 
     def words(self, options: t.Sequence[str] = (), command: str = "") -> list[str]:
         """The command line of ssh. It never asks, and it notices by itself that the link is gone."""

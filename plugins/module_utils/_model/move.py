@@ -16,6 +16,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import A
 STAGES = ("claim", "prepare", "transfer", "switch", "verify", "release", "done")
 #: What a move may do when its controller is not heard of any more.
 ON_CONTROLLER_LOSS = ("finish", "abort")
+#: How memory may be compressed on its way, and what of that is for several connections.
+MULTIFD_COMPRESSIONS = ("zlib", "zstd")
+COMPRESSIONS = ("none", "xbzrle", *MULTIFD_COMPRESSIONS)
 
 #: How it is found what changed in a disk that was copied while its guest ran.
 BY_BITMAP, BY_TIME, BY_HASHES = "bitmap", "time", "hashes"

@@ -44,6 +44,7 @@ class Agent:
         self._clock = Clock()
         self._lock: statefile.FileLock | None = None
         self._ports: list[statefile.FileLock] = []
+        self._place: statefile.FileLock | None = None
         self._session: session.Session | None = None
         self._verbs: dict[str, t.Callable[..., Value]] = {
             "hello": hello,
@@ -51,6 +52,8 @@ class Agent:
             "look": self._look,
             "facts": self._facts,
             "claim": self._claim,
+            "has_libvirt": bare_host.has_libvirt,
+            "place": self._take_place,
             "record": self._write,
             "folder": self._folder,
             "clear_way": self._clear_way,
@@ -74,7 +77,7 @@ class Agent:
         """Let go; the guest stays."""
         if self._session is not None:
             self._session.close()
-        for lock in filter(None, (self._lock, *self._ports)):
+        for lock in filter(None, (self._lock, self._place, *self._ports)):
             lock.release()
 
     # ---- the record ----
@@ -91,6 +94,15 @@ class Agent:
             return False
         self._lock = lock
         return True
+
+    def _take_place(self, count: int) -> bool:
+        """Whether this move is one of ``count`` that may come here at a time; it is until its connection ends."""
+        for number in range(count) if self._place is None else ():
+            place = statefile.FileLock(os.path.join(self._run, "slots", f"incoming-{number}"))
+            if place.try_acquire():
+                self._place = place
+                break
+        return self._place is not None
 
     def _write(self, key: str, record: Record) -> None:
         statefile.write_json(self._path(key), record)

@@ -19,6 +19,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Progress
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import Far, record_data
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import check_compression
 from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
@@ -36,12 +37,16 @@ SHUTDOWN_ACTIONS = ("fail", "destroy")
 PROCESS, LIBVIRT = TARGETS = ("process", "libvirt")
 #: What a user may accept.
 ACCEPTABLE = ("IMAGE_EXISTS", "DISK_SPACE_SHORT")
-_LEAST = (("bandwidth", 0), ("max_downtime", 1), ("timeout", 0), ("parallel_connections", 0), ("shutdown_timeout", 0))
+_LEAST = (
+    ("bandwidth", 0), ("max_downtime", 1), ("timeout", 0), ("parallel_connections", 0), ("shutdown_timeout", 0), ("source_slots", 0),
+    ("destination_slots", 0),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class BareOptions:
-    """How to move. The bandwidth is MiB/s (0: no limit), the pause milliseconds, ``timeout`` seconds (0: scaled by size)."""
+    """How to move. The bandwidth is MiB/s (0: no limit), the pause milliseconds, ``timeout`` seconds (0: scaled by size), slots are moves
+    at a time (0: no limit)."""
 
     method: str = "live_block"
     base: str = "copy"
@@ -53,6 +58,7 @@ class BareOptions:
     auto_converge: bool = False
     postcopy: bool = False
     parallel_connections: int = 0
+    compression: str = "none"
     legacy_block: bool = False
     tls: bool = False
     tls_dir: str = FOLDER
@@ -65,6 +71,9 @@ class BareOptions:
     shutdown_timeout: float = 300
     shutdown_action: str = "fail"
     target: str = PROCESS
+    source_slots: int = 2
+    destination_slots: int = 2
+    libvirt_uri: str = ""
 
     def __post_init__(self) -> None:
         """Raises InputError for what cannot be meant."""
@@ -73,6 +82,11 @@ class BareOptions:
                 raise InputError(name, f"The option '{name}' is {getattr(self, name)}, and must be at least {least}.")
         if self.parallel_connections > 255:
             raise InputError("parallel_connections", "The option 'parallel_connections' must be at most 255.")
+        check_compression(self.compression, self.parallel_connections)
+        if self.compression == "xbzrle" and self.parallel_connections:
+            raise InputError(
+                "compression", "The compression 'xbzrle' is for one connection: leave parallel_connections out."
+            )
         if self.timeout_action == "postcopy" and not self.postcopy:
             raise InputError("timeout_action", "The timeout action 'postcopy' needs the option 'postcopy' to be true.")
         if self.base == "shared" and self.method == "live_shared":

@@ -27,6 +27,11 @@ def has_systemd() -> bool:
     return os.path.isdir("/run/systemd/system")
 
 
+def has_libvirt() -> bool:
+    """Whether a libvirt daemon of the system listens, or is started by who asks."""
+    return any(os.path.exists(f"/run/libvirt/{name}") for name in ("libvirt-sock", "virtqemud-sock"))
+
+
 def pids() -> list[int]:
     """All processes that this host shows."""
     return [int(entry) for entry in os.listdir(processes.PROC) if entry.isdigit()]

@@ -61,6 +61,8 @@ def finish_there(context: BareContext) -> tuple[str, ...]:
             _resume_domain(context)
         else:
             verify(context)
+        if "stopped_at" in context.figures:
+            context.figures["stopped_seconds"] = round(context.clock.monotonic() - context.figures["stopped_at"], 1)
     if journal.unit_file or (journal.domain and not journal.source):
         forget_here(context)
     return release(context)
@@ -73,6 +75,7 @@ def _halt(context: BareContext) -> None:
     """The guest does not run on the source any more, and its process is gone."""
     with context.stage("stop"):
         context.record(stopped=True)
+        context.figures["stopped_at"] = context.clock.monotonic()
         if _state(context) != SHUT_DOWN:
             stay_after_shutdown(context, stay=True)
             _ask_and_wait(context)

@@ -30,6 +30,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_deci
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import bring_media
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import carry_on, carry_out, finish_there
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_places import places
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_record import opened
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import make_ready, prepare, transfer
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import survey_still
@@ -117,7 +118,14 @@ class _Run:
             return self._settled(decision, ())
         if self._check_mode:
             return self._planned(source, ())
-        return self._move(source)
+        context.tell("claim")
+        self._claim()
+        with places(context) as waited:
+            if waited:
+                source, there, decision = self._look()
+                if decision.action != table.MOVE:
+                    raise self._refusal(decision, source, there)
+            return self._move(source)
 
     def _look(self) -> tuple[BareSighting, BareSighting, table.Decision]:
         context = self._context
@@ -232,8 +240,6 @@ class _Run:
 
     def _move(self, source: BareSighting) -> BareReport:
         context = self._context
-        context.tell("claim")
-        self._claim()
         plan = self._survey(source)
         context.journal = opened(context, source, plan, self._journal())
         context.record(stage="claim")

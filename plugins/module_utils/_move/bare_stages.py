@@ -17,6 +17,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.sshtarget import
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stream import tell_here, tell_there
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, tls, visible
 
@@ -142,21 +143,9 @@ def _compare(context: BareContext, plan: BarePlan) -> None:
 
 def _listen(context: BareContext, plan: BarePlan, ports: Ports) -> None:
     """Let the waiting guest listen for memory, and for the disks."""
-    wanted = {
-        "late-block-activate": True,
-        "auto-converge": context.options.auto_converge,
-        "postcopy-ram": context.options.postcopy,
-        "multifd": context.options.parallel_connections > 0,
-    }
-    known = {one["capability"] for one in context.there("query-migrate-capabilities")}
-    both = known & {one["capability"] for one in context.source().execute("query-migrate-capabilities")}
-    _refuse_unknown(context, both)
-    chosen = [{"capability": name, "state": value} for name, value in wanted.items() if name in known]
-    context.there("migrate-set-capabilities", {"capabilities": chosen})
+    tell_there(context)
     if context.options.tls:
         tls.add(context.there, tls.SERVER, context.options.tls_dir, context.far.host)
-    if context.options.parallel_connections:
-        context.there("migrate-set-parameters", {"multifd-channels": context.options.parallel_connections})
     host = f"[{ports.address}]" if ":" in ports.address else ports.address
     context.there("migrate-incoming", {"uri": f"tcp:{host}:{ports.migration}"})
     if not plan.disks or context.options.legacy_block:
@@ -185,22 +174,6 @@ def _listen(context: BareContext, plan: BarePlan, ports: Ports) -> None:
                 "writable": True,
             },
         )
-
-
-def _refuse_unknown(context: BareContext, known: t.AbstractSet[str]) -> None:
-    asked = {
-        "auto-converge": context.options.auto_converge,
-        "postcopy-ram": context.options.postcopy,
-        "multifd": context.options.parallel_connections > 0,
-        "pause-before-switchover": True,
-    }
-    for name, wanted in asked.items():
-        if wanted and name not in known:
-            raise KvmError(
-                "OPTION_UNSUPPORTED",
-                f"QEMU on one of the hosts {context.source_host} and {context.far.host} has no '{name}'; leave that out.",
-                option=name,
-            )
 
 
 # ---- transfer ----
@@ -259,23 +232,7 @@ def _mirrored(context: BareContext, mirrors: mirror.Mirrors, limit: float) -> No
 
 def _migrate(context: BareContext, ports: Ports) -> None:
     source, options = context.source(), context.options
-    wanted = {
-        "events": True,
-        "pause-before-switchover": True,
-        "late-block-activate": True,
-        "auto-converge": options.auto_converge,
-        "postcopy-ram": options.postcopy,
-        "multifd": options.parallel_connections > 0,
-    }
-    parameters: dict[str, t.Any] = {
-        "max-bandwidth": mirror.bandwidth_of(options.bandwidth),
-        "downtime-limit": options.max_downtime,
-    }
-    if options.parallel_connections:
-        parameters["multifd-channels"] = options.parallel_connections
-    if options.tls:
-        parameters["tls-hostname"] = _name_in_certificate(context)
-    mirror.apply(source, mirror.settings(source, wanted), parameters)
+    tell_here(context, _name_in_certificate(context))
     host = f"[{ports.address}]" if ":" in ports.address else ports.address
     arguments: dict[str, t.Any] = {"uri": f"tcp:{host}:{ports.migration}"}
     if options.legacy_block:

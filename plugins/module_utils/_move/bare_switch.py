@@ -182,4 +182,4 @@ def finish(context: BareContext) -> tuple[str, ...]:
 
 def figures_of(context: BareContext) -> dict[str, t.Any]:
     """What was measured."""
-    return {key: context.figures.get(key) for key in ("downtime_ms", "disk_bytes", "memory_bytes")}
+    return {key: context.figures.get(key) for key in ("downtime_ms", "stopped_seconds", "disk_bytes", "memory_bytes")}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 import typing as t
 import uuid as uuid_room
 
@@ -41,11 +40,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_prepare imp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_shared import Cold
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context, Survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import MOVED, Report, report_of
+from ansible_collections.virtops.kvm.plugins.module_utils._move.places import beating
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import diff_of_documents
 from ansible_collections.virtops.kvm.plugins.module_utils._move.shared_proof import prove_shared
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.compare import differences
 
-_BEAT_SECONDS = 5.0
 #: What a mistake of ours, or a library that is not as we know it, raises: no reason to leave a guest shut off.
 _MISHAPS = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 _NEVER_RAN = ("unknown", "failed")
@@ -85,7 +84,7 @@ def announce(context: Context, survey: Survey, before: Journal | None) -> Report
 
 def move(context: Context, survey: Survey, before: Journal | None, beat: t.Callable[[], None]) -> Report:
     """The move itself. Raises KvmError when the domain is not on the destination in the end."""
-    with holding(context) as held, _beating(beat):
+    with holding(context) as held, beating(beat):
         # From the switch on the destination may have had newer data than the source, which somebody started again: what lies
         # there is a matter for a person, by the preflight's words.
         early = before is not None and before.stage not in SWITCHED
@@ -210,22 +209,6 @@ def _done(held: Held, cold: Cold, ready: Prepared, reason: str, started: float) 
 
 def _diff(context: Context, plan: ColdPlan) -> dict[str, str]:
     return diff_of_documents(context, plan.name, plan.source_xml, plan.saved_xml)
-
-
-@contextlib.contextmanager
-def _beating(beat: t.Callable[[], None]) -> t.Iterator[None]:
-    """Show now and then that this move lives, so that its place on the destination stays its own."""
-    done = threading.Event()
-
-    def work() -> None:
-        while not done.wait(_BEAT_SECONDS):
-            beat()
-
-    threading.Thread(target=work, name="heart", daemon=True).start()
-    try:
-        yield
-    finally:
-        done.set()
 
 
 # -- what earlier runs left ----------------------------------------------------------------------------------------------

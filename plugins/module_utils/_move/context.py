@@ -19,30 +19,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import Choice
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Progress, Sighting
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import Options
+from ansible_collections.virtops.kvm.plugins.module_utils._move.places import Claim
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 
 SOURCE, DESTINATION = "source", "destination"
-
-
-class Claim(t.Protocol):
-    """A place on the destination."""
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """The URI by which the destination calls its own libvirtd, and the UUID of the secret there; empty where not held."""
-
-    def take(self) -> bool:
-        """Get in line; False where the destination cannot keep a line."""
-
-    def ahead(self) -> int:
-        """How many are before us."""
-
-    def beat(self) -> None:
-        """Show that we live."""
-
-    def release(self) -> None:
-        """Give the place back."""
 
 
 class Gateway(t.Protocol):

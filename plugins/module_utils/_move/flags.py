@@ -12,9 +12,9 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import MOVE_METHODS
+from ansible_collections.virtops.kvm.plugins.module_utils._model.move import MULTIFD_COMPRESSIONS
 
 METHODS = MOVE_METHODS
-COMPRESSIONS = ("none", "xbzrle", "zlib", "zstd")
 ACTIONS = ("abort", "postcopy", "suspend")
 POLICIES = ("keep", "rename", "delete")
 SHUTDOWN_ACTIONS = ("fail", "destroy")
@@ -67,11 +67,15 @@ class Options:
             raise InputError("parallel_connections", "The option 'parallel_connections' must be at most 255.")
         if self.timeout_action == "postcopy" and not self.postcopy:
             raise InputError("timeout_action", "The timeout action 'postcopy' needs the option 'postcopy' to be true.")
-        if self.compression in ("zlib", "zstd") and self.parallel_connections < 1:
-            raise InputError(
-                "compression",
-                f"The compression '{self.compression}' needs parallel_connections of at least 1 (multifd).",
-            )
+        check_compression(self.compression, self.parallel_connections)
+
+
+def check_compression(compression: str, parallel_connections: int) -> None:
+    """Raises InputError for a compression that needs more connections."""
+    if compression in MULTIFD_COMPRESSIONS and parallel_connections < 1:
+        raise InputError(
+            "compression", f"The compression '{compression}' needs parallel_connections of at least 1 (multifd)."
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,15 +15,19 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import statefile
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PAUSED
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import CreatedImage, Journal, Sighting
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Claim, Context
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import build_call
+from ansible_collections.virtops.kvm.plugins.module_utils._move.places import (
+    Claim,
+    Waiting,
+    take_place,
+    take_slot,
+    unlimited,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import MovePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import Ramp, time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._move.transfer import Driver, Ended
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.compare import differences
-
-_SLOT_POLL = 0.25
-_CLAIM_POLL = 0.5
 
 
 def aborted(context: Context, during: str) -> KvmError:
@@ -40,10 +44,11 @@ def aborted(context: Context, during: str) -> KvmError:
 def places(context: Context, uuid: str) -> t.Iterator[t.Callable[[], None]]:
     """Hold a slot on the source and a place on the destination; yields the heartbeat."""
     with contextlib.ExitStack() as held:
-        slot = _source_slot(context)
+        waiting = _waiting(context)
+        slot = take_slot(waiting, context.workspace.slots(context.options.source_slots), context.gateway.source_host)
         if slot is not None:
             held.callback(slot.release)
-        claim = _destination_claim(context, uuid, held)
+        claim = _destination_claim(context, uuid, held, waiting)
         # The port that was asked for is not free before the memory comes.
         if slot is not None and not context.options.migration_port:
             context.give_way = _Ending(context, held, slot, claim).give_way
@@ -82,44 +87,24 @@ def _no_beat() -> None:
     """Without a claim there is nothing to show."""
 
 
-def _source_slot(context: Context) -> statefile.FileLock | None:
-    slots = context.workspace.slots(context.options.source_slots)
-    while slots:
-        for slot in slots:
-            if slot.try_acquire():
-                return slot
-        context.note("claim", f"waits for one of {len(slots)} slots on {context.gateway.source_host}")
+def _waiting(context: Context) -> Waiting:
+    def check(during: str) -> None:
         if context.check_stop():
-            raise aborted(context, "the wait for a slot")
-        context.clock.sleep(_SLOT_POLL)
-    return None
+            raise aborted(context, during)
+
+    return Waiting(context.clock, lambda note: context.note("claim", note), check)
 
 
-def _destination_claim(context: Context, uuid: str, held: contextlib.ExitStack) -> Claim | None:
+def _destination_claim(context: Context, uuid: str, held: contextlib.ExitStack, waiting: Waiting) -> Claim | None:
     limit = 1 if context.options.migration_port else context.options.destination_slots
     if not limit:
         return None
     claim = context.gateway.claim(uuid, context.clock)
     held.callback(claim.release)
-    if not claim.take():
-        context.warnings.append(
-            f"libvirt on {context.gateway.destination_host} has no secrets driver, so the limit of {limit} moves to it is not held."
-        )
-        return None
-    beaten = context.clock.monotonic()
-    while True:
-        ahead = claim.ahead()
-        if ahead < limit:
-            return claim
-        context.note(
-            "claim", f"waits for one of {limit} places on {context.gateway.destination_host}, {ahead} before it"
-        )
-        if context.check_stop():
-            raise aborted(context, "the wait for a place on the destination")
-        context.clock.sleep(_CLAIM_POLL)
-        if context.clock.monotonic() - beaten >= 2.0:
-            claim.beat()
-            beaten = context.clock.monotonic()
+    if take_place(waiting, claim, limit, context.gateway.destination_host):
+        return claim
+    context.warnings.append(unlimited(context.gateway.destination_host, limit))
+    return None
 
 
 def open_journal(context: Context, plan: MovePlan, move_id: str) -> None:

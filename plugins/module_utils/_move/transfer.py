@@ -15,6 +15,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._move import progress as progress_room
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import Call
+from ansible_collections.virtops.kvm.plugins.module_utils._move.places import beating
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import Ramp, poll_interval
 
 #: How long libvirt may take to end an aborted move; its mirror waits for the network, which may be gone for a quarter of an hour.
@@ -66,15 +67,12 @@ class Driver:
 
         self._raise_downtime(0.0)
         start = context.clock.monotonic()
-        stop_beating = self._start_heart()
-        threading.Thread(target=work, name="migrate", daemon=True).start()
-        try:
+        with beating(self._beat):
+            threading.Thread(target=work, name="migrate", daemon=True).start()
             while not done.wait(poll_interval(context.clock.monotonic() - start)):
                 if not self._look(context.clock.monotonic() - start):
                     self.ended.returned = False
                     break
-        finally:
-            stop_beating.set()
         return self.ended
 
     def _look(self, elapsed: float) -> bool:
@@ -133,13 +131,3 @@ class Driver:
         allowed = self._ramp.at(seconds)
         if allowed != self._allowed and self._context.gateway.set_max_downtime(self._uuid, allowed):
             self._allowed = allowed
-
-    def _start_heart(self) -> threading.Event:
-        stop = threading.Event()
-
-        def beat() -> None:
-            while not stop.wait(5.0):
-                self._beat()
-
-        threading.Thread(target=beat, name="heart", daemon=True).start()
-        return stop
