@@ -27,6 +27,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import prove_bases
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs import lacks, one_and_the_same
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_survey import changes
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import CommandLine, parse
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argvread import disks_of, machine_of, memory_of
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.commandline import versions
@@ -45,12 +46,13 @@ def unit_here(name: str) -> Unit | None:
 
 
 def survey_still(context: BareContext, *, probe: bool) -> BarePlan:
-    """Look at all that a guest without a process has. Raises GUEST_NOT_FOUND."""
+    """Look at all that a guest without a process has. Raises GUEST_NOT_FOUND, and GUEST_MOVED_AWAY for one whose unit is an old one."""
     unit = unit_here(context.name)
     if unit is None:
         raise KvmError(
             "GUEST_NOT_FOUND", f"No unit describes the guest '{context.name}' on {context.source_host} any more."
         )
+    _refuse_departed(context, unit)
     context.uuid = unit.uuid
     argv, subject = list(unit.arguments), f"guest {context.name}"
     machine = _machine(argv)
@@ -104,6 +106,18 @@ def survey_still(context: BareContext, *, probe: bool) -> BarePlan:
         domain=domain,
         unit_file="" if domain else _unit_there(context, unit, derived.argv, user),
     )
+
+
+def _refuse_departed(context: BareContext, unit: Unit) -> None:
+    """What a move left here of a guest is not to be had by anybody: another move would bring it beside the guest itself."""
+    for left in departed.departures(context.workspace.state):
+        if left.is_of(unit.name, unit.uuid):
+            raise KvmError(
+                "GUEST_MOVED_AWAY",
+                f"The guest '{context.name}' {'moved' if left.certain else 'may have moved'} from {context.source_host} to {left.host}; "
+                "what its unit here describes is out of date. Nothing was touched. Move it from there.",
+                host=left.host,
+            )
 
 
 def forget_here(context: BareContext) -> None:

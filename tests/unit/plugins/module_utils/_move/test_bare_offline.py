@@ -13,12 +13,13 @@ import typing as t
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting, MovedDisk
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_needs, bare_offline
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_needs, bare_offline, bare_still
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BareOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_host import stamp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.unit import Unit
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.bare_fake import FakeFar
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.fake import FakeClock
 
@@ -242,3 +243,20 @@ def test_options_that_cannot_be_meant(options: dict[str, t.Any], named: str) -> 
     with pytest.raises(InputError) as caught:
         BareOptions(**options)
     assert caught.value.details["option"] == named
+
+
+@pytest.mark.parametrize(("stage", "word"), [("done", "moved from kvm1 to kvm3"), ("switch", "may have moved")])
+def test_an_old_unit_of_a_guest_that_left_is_not_moved(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, stage: str, word: str
+) -> None:
+    made = context(tmp_path, Guest(), Far())
+    away = dataclasses.replace(JOURNAL, stage=stage, destination_host="kvm3")
+    made.workspace.write_guest(away)
+    monkeypatch.setattr(bare_still, "unit_here", lambda name: Unit(name, "u", "qemu", ("kvm",)))
+    with pytest.raises(KvmError, match=word) as caught:
+        bare_still.survey_still(made, probe=True)
+    assert caught.value.error_code == "GUEST_MOVED_AWAY"
+    made.workspace.write_guest(dataclasses.replace(away, returned=True))
+    monkeypatch.setattr(bare_still, "_machine", lambda argv: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        bare_still.survey_still(made, probe=True)
