@@ -22,13 +22,13 @@ options:
     description:
       - A JMESPath expression over the list of the domains that are to leave their hosts, as M(virtops.kvm.domain_info) returns
         them, with the additional key C(host). It returns domains, or names, or UUIDs. These may be stopped where no live
-        method works, and are started again on their destination. By default none.
+        method works, and are started again on their destination. Guest processes are among them. By default none.
     type: str
   max_stop:
     description:
       - For how many seconds a domain may be stopped; V(0) for no limit. A move by V(offline) is planned where its estimate
         is within it, else one by V(seeded), which copies the disks while the domain runs and stops it for the rest only.
-        A warning says when the estimate of that is longer, too.
+        A guest process is not seeded. A warning says when the estimate is longer all the same.
     type: float
     default: 0.0
 """

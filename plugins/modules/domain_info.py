@@ -298,6 +298,10 @@ domains:
       description: Further things in the definition that QEMU or libvirt refuse to migrate.
       type: list
       elements: str
+    ties:
+      description: Always empty for a domain. What keeps a guest process from moving, even where it may be stopped.
+      type: list
+      elements: str
     snapshots:
       description: The names of its snapshots.
       type: list

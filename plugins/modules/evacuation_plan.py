@@ -13,8 +13,9 @@ author: The virtops.kvm authors (!UNKNOWN)
 description:
   - Finds a host for every domain and every guest process of the hosts to be emptied, from facts alone. It asks no host anything and
     changes nothing, so it runs on the controller.
-  - A guest process, a bare QEMU process that libvirt does not manage, counts as a domain in all that follows. It moves live, or not at all;
-    what keeps it from moving (no usable monitor, what QEMU itself says against it) is told before anything starts.
+  - A guest process, a bare QEMU process that libvirt does not manage, counts as a domain in all that follows, but that V(offline)
+    is the only method that may stop it. What keeps it from moving (no usable monitor, a job of QEMU's) is told before anything starts. One
+    that is off, with a unit of M(virtops.kvm.qemu_guest) that lasts, counts as a domain that is shut off.
   - Looks at memory, virtual CPUs, huge pages, disk space per storage pool, shared storage, CPU, machine type, firmware,
     networks, bridges, names, reachability, cordons, anti-affinity and exclusions. A domain that fits nowhere is listed
     with the reasons for each host.
@@ -62,7 +63,8 @@ options:
         elements: dict
         default: []
       guests:
-        description: The return value RV(virtops.kvm.qemu_guest_info#module:guests).
+        description:
+          - The return values RV(virtops.kvm.qemu_guest_info#module:guests) and RV(virtops.kvm.qemu_guest_info#module:stopped), in one list.
         type: list
         elements: dict
         default: []

@@ -13,7 +13,9 @@ author: The virtops.kvm authors (!UNKNOWN)
 description:
   - Takes a list of domains and guest processes, or an expression that selects them, and plans their moves to one destination, from facts
     alone. It looks at the same things as M(virtops.kvm.evacuation_plan), and gives a plan of the same form.
-  - A guest process, a bare QEMU process that libvirt does not manage, counts as a domain in all that follows; it moves live, or not at all.
+  - A guest process, a bare QEMU process that libvirt does not manage, counts as a domain in all that follows, but that V(offline)
+    is the only method that may stop it. What keeps it from moving (no usable monitor, a job of QEMU's) is told before anything starts. One
+    that is off, with a unit of M(virtops.kvm.qemu_guest) that lasts, counts as a domain that is shut off.
   - A domain that is on the destination already needs no move. One that cannot move is listed with the reasons.
   - A running domain is stopped only with O(may_stop=true).
   - Rules of O(policies) hold within what the other options permit. C(may_stop) may forbid to stop a domain, and does not permit it.
@@ -46,7 +48,8 @@ options:
         elements: dict
         default: []
       guests:
-        description: The return value RV(virtops.kvm.qemu_guest_info#module:guests).
+        description:
+          - The return values RV(virtops.kvm.qemu_guest_info#module:guests) and RV(virtops.kvm.qemu_guest_info#module:stopped), in one list.
         type: list
         elements: dict
         default: []

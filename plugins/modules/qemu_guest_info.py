@@ -15,6 +15,7 @@ description:
   - Reads its command line, user, control group, systemd unit, parent, namespaces and open files from the kernel. Machine type, CPU,
     memory, disks, interfaces, devices plugged in later, jobs and what blocks a migration come from its monitor, be it QMP or
     the human monitor.
+  - Guests of M(virtops.kvm.qemu_guest) that are off and have a unit that lasts are told apart from these, in RV(stopped).
   - A monitor that somebody else uses, that hangs or that there is not, is told as a fact. The module waits for O(timeout) at most.
   - A process is libvirt's if libvirt has a pid file for it, if it runs in a control group of libvirt's, or if its monitor lies in libvirt's
     own directory. A name alone, or a command line copied from libvirt's, does not make it so.
@@ -337,8 +338,19 @@ guests:
           description: The tap devices that it has open.
           type: list
           elements: str
+stopped:
+  description:
+    - The guests that have no process, and for which M(virtops.kvm.qemu_guest) has a unit that lasts, in the order of their names. They have
+      the same keys as RV(guests), with the C(status) V(stopped), the C(process.pid) 0, and in C(process.unit) the unit. O(select) does not
+      concern them.
+    - A guest that has left the host by M(virtops.kvm.qemu_migration) is not among them.
+  returned: success
+  type: list
+  elements: dict
 error_code:
-  description: A stable code for the failure. V(GUEST_UNKNOWN), V(INVALID_OPTION).
+  description:
+    - A stable code for the failure. V(GUEST_UNKNOWN), V(INVALID_OPTION), and V(STATE_UNREADABLE) where nobody can tell whether a guest that
+      is off has left the host.
   returned: failure
   type: str
   sample: GUEST_UNKNOWN
@@ -355,7 +367,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results impor
 from ansible_collections.virtops.kvm.plugins.module_utils._core import query
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
-from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import Guest
+from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import OFF, Guest
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.offguests import read_off
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.survey import chosen, for_people, read_guests
 
 
@@ -363,8 +376,12 @@ class Gateway:
     """The guest processes of this host."""
 
     def read(self, timeout: float) -> list[Guest]:
-        """Read them all."""
+        """Read all that have a process."""
         return read_guests(timeout)
+
+    def off(self, running: t.Sequence[Guest]) -> list[Guest]:
+        """Read all that have none; ``running`` are the others."""
+        return read_off(running)
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -384,8 +401,15 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Gateway) -> Result:
         query.search(expression, [])
     if params["timeout"] <= 0:
         raise InputError("timeout", f"'timeout' is {params['timeout']:g}; give a number of seconds above 0.")
-    guests = [for_people(guest) for guest in chosen(gateway.read(params["timeout"]), params["guests"])]
-    return Result(values={"guests": query.selected(expression, to_data(guests)) if expression else guests})
+    running = gateway.read(params["timeout"])
+    found = [for_people(guest) for guest in chosen([*running, *gateway.off(running)], params["guests"])]
+    guests = [guest for guest in found if guest.status != OFF]
+    return Result(
+        values={
+            "guests": query.selected(expression, to_data(guests)) if expression else guests,
+            "stopped": [guest for guest in found if guest.status == OFF],
+        }
+    )
 
 
 def main() -> None:

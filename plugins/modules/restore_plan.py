@@ -49,7 +49,9 @@ options:
         elements: dict
         required: true
       guests:
-        description: Its guest processes, as RV(virtops.kvm.qemu_guest_info#module:guests) has them.
+        description:
+          - Its guest processes, as RV(virtops.kvm.qemu_guest_info#module:guests) and RV(virtops.kvm.qemu_guest_info#module:stopped) have
+            them, in one list.
         type: list
         elements: dict
         default: []

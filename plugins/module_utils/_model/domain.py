@@ -143,7 +143,8 @@ class Domain:
 
     ``memory`` is what the guest has now (balloon), ``memory_max`` what it may take: plan with the latter. Bytes, both.
     ``hugepage_kib`` is the page size asked for, None for the host's default size. ``obstacles`` are further things in
-    the definition that QEMU or libvirt refuse to migrate, one phrase each. ``block_jobs`` read ``vda: copy``.
+    the definition that QEMU or libvirt refuse to migrate, one phrase each; ``ties`` are what keeps a guest process from moving even
+    where it may be stopped. ``block_jobs`` read ``vda: copy``.
     ``kind`` is DOMAIN, or PROCESS for a bare QEMU process (see ``process``), which has what applies to it.
     ``cpu_defined`` is the CPU that it gets when it boots anew, where it runs with another: libvirt shows a host-model, while
     it runs, as the model and features that this came to mean. See ``boot_cpu``.
@@ -178,6 +179,7 @@ class Domain:
     host_devices: tuple[HostDevice, ...] = ()
     filesystems: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
+    ties: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
     job: t.Optional[Job] = None
@@ -193,6 +195,11 @@ class Domain:
     def active(self) -> bool:
         """Whether a QEMU process exists for it."""
         return self.state in ACTIVE_STATES
+
+    @property
+    def shut_off(self) -> bool:
+        """Whether it is off, and starts where it is started. A process that waits for its guest, or has handed it over, does not."""
+        return self.state == SHUTOFF if self.kind == PROCESS else not self.active
 
     @property
     def boot_cpu(self) -> Cpu:

@@ -281,13 +281,21 @@ def fit_devices(pair: Pair) -> t.Iterator[Finding]:
 
 def _process(pair: Pair) -> t.Iterator[Finding]:
     """What keeps a guest process from moving, and nobody may accept."""
+    for why in pair.domain.ties:
+        yield hard_blocker(
+            "METHOD_UNSUITABLE",
+            pair.domain.name,
+            f"{pair.move}: {why}.",
+            "Remove that, or leave the guest process where it is.",
+            tie=why,
+        )
     for obstacle in pair.domain.obstacles:
         yield hard_blocker(
             "METHOD_UNSUITABLE",
             pair.domain.name,
             f"{pair.move}: {obstacle}.",
-            "Remove that, or leave the guest process where it is.",
-            obstacle=obstacle,
+            "Remove that, shut the guest off and move it then, or leave it where it is.",
+            obstacles=[obstacle],
         )
 
 

@@ -18,6 +18,8 @@ BUSY = "busy"
 SILENT = "silent"
 GONE = "gone"
 UNREACHABLE = "unreachable"
+#: The status of a guest that has no process: a unit describes it.
+OFF = "stopped"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +119,8 @@ class GuestProcess:
 class Guest:
     """A guest process and all that could be told about it. ``told_by`` is qmp or hmp, or argv where no monitor answered: then the
     ``status`` is None, and everything is what the command line says.
+
+    A guest of ours that is off has the status ``OFF``, its unit and its arguments as its process, and no pid.
 
     ``machine`` is the versioned type where the monitor could resolve it, ``machine_asked`` what the command line has.
     """

@@ -12,7 +12,7 @@ import posixpath
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PAUSED, Disk, Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PAUSED, PROCESS, Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 
@@ -110,12 +110,22 @@ def _transient(domain: Domain) -> Finding | None:
 
 def _cannot_stop(domain: Domain, asked: str) -> Finding | None:
     """Why a running domain cannot be moved by the stopped method ``asked``, permitted or not."""
+    if domain.kind == PROCESS and asked != OFFLINE:
+        return blocker(
+            "METHOD_UNSUITABLE",
+            domain.name,
+            f"Method {asked} is for domains of libvirt, and '{domain.name}' is a guest process.",
+            f"Ask for {OFFLINE}, auto or a live method.",
+            method=asked,
+        )
     if domain.state == PAUSED and asked != SUSPENDED:
         return blocker(
             "METHOD_UNSUITABLE",
             domain.name,
-            f"Method {asked} cannot move domain '{domain.name}': it is paused, so it cannot shut itself down.",
-            f"Ask for {SUSPENDED}, which keeps it as it is, or resume it first.",
+            f"Method {asked} cannot move {domain.noun} '{domain.name}': it is paused, so it cannot shut itself down.",
+            "Resume it first, or move it live."
+            if domain.kind == PROCESS
+            else f"Ask for {SUSPENDED}, which keeps it as it is, or resume it first.",
             method=asked,
         )
     return _transient(domain)
@@ -156,7 +166,7 @@ def _not_active(domain: Domain) -> Finding:
     return blocker(
         "NOT_ACTIVE",
         domain.name,
-        f"Domain '{domain.name}' is {domain.state}, and a live method needs a running or paused one.",
+        f"{domain.noun.capitalize()} '{domain.name}' is {domain.state}, and a live method needs a running or paused one.",
         f"Ask for {OFFLINE} or auto, or start the domain.",
         state=domain.state,
     )

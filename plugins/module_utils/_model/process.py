@@ -16,12 +16,13 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import (
     PAUSED,
     PROCESS,
     RUNNING,
+    SHUTOFF,
     Cpu,
     Disk,
     Domain,
     Nic,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import Guest, GuestDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import OFF, Guest, GuestDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 
 #: QEMU's run states in which a process has no guest of its own that could run: it waits for one, or has handed it over.
@@ -36,19 +37,19 @@ _CPU_MODES = {"host": "host-passthrough", "max": "maximum"}
 
 
 def as_domains(guests: t.Sequence[Guest], host: Host | None = None) -> tuple[Domain, ...]:
-    """The guest processes of one host, each with what keeps it from moving as its ``obstacles``. ``host`` tells what storage their
-    images are on, where it is known."""
+    """The guest processes of one host, each with what keeps it from moving while it runs as its ``obstacles``, and what keeps it from
+    moving at all as its ``ties``. ``host`` tells what storage their images are on, where it is known."""
     names = collections.Counter(guest.name for guest in guests)
     uuids = collections.Counter(guest.uuid.lower() for guest in guests)
     found = []
     for guest in guests:
         domain = _as_domain(guest, host)
-        obstacles = list(_obstacles(guest, domain))
+        ties = list(_ties(guest))
         if (names[guest.name] > 1 and guest.name) or (uuids[guest.uuid.lower()] > 1 and guest.uuid):
-            obstacles.append(
+            ties.append(
                 "another QEMU process of its host has its name or its UUID, so that neither tells which one is meant"
             )
-        found.append(dataclasses.replace(domain, obstacles=tuple(obstacles)))
+        found.append(dataclasses.replace(domain, obstacles=tuple(_obstacles(guest, domain)), ties=tuple(ties)))
     return tuple(found)
 
 
@@ -76,26 +77,32 @@ def _as_domain(guest: Guest, host: Host | None) -> Domain:
     )
 
 
-def _obstacles(guest: Guest, domain: Domain) -> t.Iterator[str]:
-    """Why it cannot move as it is, a clause each."""
+def _ties(guest: Guest) -> t.Iterator[str]:
+    """Why it cannot move as it is, whether or not it may be stopped, a clause each."""
     if not guest.name and not guest.uuid:
         yield "it has neither a name (-name) nor a UUID (-uuid) by which it would be found where it goes"
+    if guest.status == OFF:
+        return
     if guest.told_by == "argv":
         yield _no_monitor(guest)
     elif guest.status in _WITHOUT_GUEST:
         yield _WITHOUT_GUEST[guest.status]
     elif guest.status not in _MOVABLE:
         yield f"it is in the state '{guest.status}', and only what runs or is paused can move"
+    if guest.jobs:
+        yield f"QEMU is busy with it ({', '.join(f'{job.type} {job.id}' for job in guest.jobs)})"
+
+
+def _obstacles(guest: Guest, domain: Domain) -> t.Iterator[str]:
+    """Why it cannot move while it runs, a clause each."""
     local = ", ".join(disk.target for disk in domain.local_disks())
     if guest.told_by == "hmp" and local:
         yield (
-            f"it has only a human monitor, which does not tell whether the copy of a disk ({local}) failed: give it a QMP monitor, or move "
-            "it with a stop, by qemu_migration"
+            f"it has only a human monitor, which does not tell whether the copy of a disk ({local}) failed: give it a QMP monitor, or "
+            "permit a stop"
         )
     for blocker in guest.blockers:
         yield f"QEMU says that it cannot be migrated: {blocker.rstrip('.')}"
-    if guest.jobs:
-        yield f"QEMU is busy with it ({', '.join(f'{job.type} {job.id}' for job in guest.jobs)})"
 
 
 def _no_monitor(guest: Guest) -> str:
@@ -111,6 +118,8 @@ def _state(guest: Guest) -> str:
     """In the words of domains. A process that does not answer may run; one that has no guest of its own does not."""
     if guest.status is None:
         return RUNNING
+    if guest.status == OFF:
+        return SHUTOFF
     if guest.status in (*_WITHOUT_GUEST, *_MOVABLE):
         return guest.status
     return PAUSED

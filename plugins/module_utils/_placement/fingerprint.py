@@ -93,7 +93,7 @@ def _domain(domain: Domain) -> list[t.Any]:
         [[getattr(disk, name) for name in _DISK_FACTS] for disk in domain.disks],
         [[nic.type, nic.source] for nic in domain.nics],
         to_data(domain.host_devices),
-        [sorted(domain.filesystems), sorted(domain.obstacles), sorted(domain.snapshots)],
+        [sorted(domain.filesystems), sorted((*domain.obstacles, *domain.ties)), sorted(domain.snapshots)],
     ]
 
 

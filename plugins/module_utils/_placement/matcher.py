@@ -85,8 +85,6 @@ class Matcher:
 
     def released(self, item: Item) -> tuple[Item, list[str]]:
         """The item with what ties it to its host live, and the sentences that keep it from leaving at all."""
-        if item.domain.kind == PROCESS:
-            return item, self._anywhere(item, "auto")[0]
         if not item.domain.active:
             return item, self._anywhere(item, OFFLINE)[0]
         asked = self._options.method_of(item.domain)
@@ -100,8 +98,6 @@ class Matcher:
 
     def fitting(self, item: Item, bin_: Bin) -> Fitting:
         """How ``item`` fits on ``bin_``: live where that can be, else stopped where that helps and is permitted."""
-        if item.domain.kind == PROCESS:
-            return self._process(item, bin_)
         if not item.domain.active:
             return self._tried(item, bin_, OFFLINE)
         asked = self._options.method_of(item.domain)
@@ -121,17 +117,6 @@ class Matcher:
         fitting = offline if stop.method == OFFLINE else self._tried(item, bin_, stop.method)
         choice = dataclasses.replace(fitting.choice, reason=stop.reason)
         return dataclasses.replace(fitting, choice=choice, warnings=(*stop.warnings, *fitting.warnings), stops=True)
-
-    def _process(self, item: Item, bin_: Bin) -> Fitting:
-        """A guest process moves live, or not."""
-        asked = self._options.method_of(item.domain)
-        if asked not in STOPPED_METHODS:
-            return self._tried(item, bin_, asked)
-        fitting = self._tried(item, bin_, "auto")
-        reason = (
-            f"Method {asked} is for domains, and a guest process moves while it runs: ask for auto or a live method."
-        )
-        return dataclasses.replace(fitting, reasons=(*fitting.reasons, reason))
 
     def _stopped_as_asked(self, item: Item, bin_: Bin, asked: str) -> Fitting:
         """The user asks for a stopped method, and still has to permit the stop."""

@@ -153,11 +153,10 @@ def _who_moves(fleet: Fleet, facts: t.Sequence[HostFacts], options: PlanOptions)
     for one in fleet.sources:
         for domain in sorted(one.domains, key=lambda domain: (domain.name, domain.uuid)):
             code, reason = why_stay(domain, options)
-            if not code and not domain.active and domain.kind != PROCESS and domain.uuid in runs_on:
+            if not code and domain.shut_off and domain.uuid in runs_on:
                 code = "RUNS_ELSEWHERE"
-                reason = (
-                    f"It runs on {runs_on[domain.uuid]}; what is here is an old definition, which can be undefined."
-                )
+                old = "unit, which can be removed" if domain.kind == PROCESS else "definition, which can be undefined"
+                reason = f"It runs on {runs_on[domain.uuid]}; what is here is an old {old}."
             if code:
                 staying.append(Staying(domain.name, domain.uuid, one.name, code, reason, domain.kind))
             else:

@@ -29,7 +29,7 @@ def why_stay(domain: Domain, options: PlanOptions) -> tuple[str, str]:
         return "POLICY", f"It stays by {terms.by} of the policies."
     if options.selected is not None and domain.uuid not in options.selected:
         return "NOT_SELECTED", "Option select does not choose it."
-    if not domain.active and domain.kind != PROCESS and options.shut_off == STAY:
+    if domain.shut_off and options.shut_off == STAY:
         return "SHUTOFF", f"It is {domain.state}, and option shut_off says that such domains stay."
     return "", ""
 
@@ -75,9 +75,10 @@ def how_to_stop(domain: Domain, obstacle: str, disk_bytes: int, options: PlanOpt
         return Stop(OFFLINE, f"{blocked}, for about {format_seconds(seconds[OFFLINE])}")
     if seconds[OFFLINE] <= max_stop:
         return Stop(OFFLINE, f"{blocked}, and about {format_seconds(seconds[OFFLINE])} is within {limit}")
-    method = SEEDED if disk_bytes else OFFLINE
+    # Only libvirt's domains can be seeded.
+    method = SEEDED if disk_bytes and domain.kind != PROCESS else OFFLINE
     reason = blocked
-    if disk_bytes:
+    if method == SEEDED:
         reason += (
             f", but copying it offline (about {format_seconds(seconds[OFFLINE])}) exceeds {limit}, "
             f"so it is stopped for the rest only (about {format_seconds(seconds[SEEDED])})"

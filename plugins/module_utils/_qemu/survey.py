@@ -43,7 +43,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import S
 
 _AT_A_TIME = 8
 #: Where libvirt is told which folders are shared between hosts.
-_DECLARED = "/etc/libvirt/qemu.conf"
+DECLARED = "/etc/libvirt/qemu.conf"
 #: In the kernel's letters.
 _STOPPED = ("T", "t")
 _STATES = {"MONITOR_BUSY": BUSY, "MONITOR_SILENT": SILENT, "MONITOR_GONE": GONE}
@@ -58,7 +58,7 @@ def read_guests(timeout: float) -> list[Guest]:
     with concurrent.futures.ThreadPoolExecutor(min(_AT_A_TIME, len(found))) as pool:
         guests = list(pool.map(lambda process: read_guest(process, timeout), found))
     mounts = read_mounts()
-    declared = list_setting(read_settings(_DECLARED), "shared_filesystems")
+    declared = list_setting(read_settings(DECLARED), "shared_filesystems")
     return [
         dataclasses.replace(guest, disks=tuple(placed(guest.process, disk, mounts, declared) for disk in guest.disks))
         for guest in guests

@@ -20,7 +20,7 @@ LOGS = "/var/log/virtops-kvm"
 #: For one start only: how that differs from the start that the unit itself says.
 START_FILE = "90-virtops-kvm-start.conf"
 _SECTION = "[X-VirtopsKvm]"
-_PREFIX = "virtops-kvm-guest-"
+PREFIX = "virtops-kvm-guest-"
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:_.")
 
 
@@ -49,7 +49,7 @@ def unit_name(name: str) -> str:
         chr(byte) if chr(byte) in _PLAIN and not (index == 0 and byte == ord(".")) else f"\\x{byte:02x}"
         for index, byte in enumerate(name.encode("utf-8"))
     )
-    return f"{_PREFIX}{escaped}.service"
+    return f"{PREFIX}{escaped}.service"
 
 
 def log_file(name: str) -> str:

@@ -114,10 +114,9 @@ def test_a_name_stands_for_a_uuid_that_is_missing() -> None:
     ],
 )
 def test_what_keeps_one_from_moving_is_told_before_anything_starts(fields: Facts, words: str) -> None:
-    result = evacuated(fleet(process(**fields)), may_stop="[]")
+    result = evacuated(fleet(process(**fields)))
     name = "pid 7" if fields.get("name") == "" else "web02"
-    (sentence,) = why(result, name)
-    assert words in sentence
+    assert words in why(result, name)[0]
     assert moves(result) == {"web01": ("domain", "live_block")}
     with pytest.raises(KvmError) as caught:
         ran(evacuation_plan, facts=fleet(process(**fields)), sources=["kvm1"])
@@ -154,12 +153,87 @@ def test_what_is_on_shared_storage_stays_there() -> None:
     assert moves(evacuated(facts, exclude=["web01"])) == {"web02": ("process", "live_shared")}
 
 
-def test_they_move_live_or_not_at_all() -> None:
-    rule = {"match": "kind == 'process'", "method": "offline", "may_stop": True}
-    result = evacuated(fleet(process()), policies=[rule])
-    assert any("Method offline is for domains" in one for one in why(result))
-    stopped = ran(migration_plan, facts=fleet(process()), domains=["web02"], destination="kvm2", may_stop=True)
-    assert any("Method offline is for domains" in one for one in why(stopped))
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"blockers": ["VirtFS is in use."]}, "QEMU says that it cannot be migrated: VirtFS is in use"),
+        ({"told_by": "hmp"}, "It has only a human monitor"),
+    ],
+)
+def test_what_stopping_cures_is_moved_offline_where_that_is_permitted(fields: Facts, words: str) -> None:
+    facts = fleet(process(**fields))
+    kept = why(evacuated(facts))
+    assert words in kept[0]
+    assert "see option may_stop" in kept[-1]
+    rule = {"match": "kind == 'process'", "may_stop": True, "max_stop": 5}
+    for permitted in (evacuated(facts, may_stop="[?kind == 'process']"), evacuated(facts, policies=[rule])):
+        (move,) = (one for one in permitted["plan"]["moves"] if one["domain"] == "web02")
+        assert (move["method"], move["may_stop"], move["runs"], move["memory_bytes"]) == ("offline", True, True, 0)
+        assert move["stop_seconds"] > 30
+        assert move["reason"].startswith(f"offline: guest process, it cannot move live ({words}")
+        assert permitted["summary"]["stopped"] == 1
+    # It is never seeded, however long that takes; the plan says so.
+    assert any(
+        "It may be stopped for 5.0 s" in text or "It may be stopped for 5 s" in text for text in move["warnings"]
+    )
+
+
+def test_a_stop_is_neither_chosen_without_need_nor_made_without_leave() -> None:
+    assert moves(evacuated(fleet(process()), may_stop="[]"))["web02"] == ("process", "live_block")
+    offline = {"match": "kind == 'process'", "method": "offline"}
+    refused = evacuated(fleet(process()), policies=[offline])
+    assert any("method offline would shut it down, which is not permitted" in one for one in why(refused))
+    permitted = evacuated(fleet(process()), policies=[{**offline, "may_stop": True}])
+    assert moves(permitted)["web02"] == ("process", "offline")
+    listed = {"facts": fleet(process()), "domains": ["web02"], "destination": "kvm2"}
+    assert any("not permitted" in one for one in why(ran(migration_plan, **listed)))
+    assert moves(ran(migration_plan, **listed, may_stop=True)) == {"web02": ("process", "offline")}
+    for method in ("seeded", "suspended"):
+        other = why(ran(migration_plan, **listed, may_stop=True, method=method))
+        assert any(f"Method {method} is for domains of libvirt" in one for one in other)
+    paused = {**listed, "facts": fleet(process(status="paused"))}
+    assert any(
+        "it is paused, so it cannot shut itself down" in one
+        for one in why(ran(migration_plan, **paused, may_stop=True))
+    )
+
+
+def off(name: str = "still", **fields: t.Any) -> Facts:
+    """A guest of qemu_guest that has no process."""
+    unit = {
+        "pid": 0,
+        "program": "/usr/bin/qemu-system-x86_64",
+        "words": ["kvm"],
+        "unit": f"virtops-kvm-guest-{name}.service",
+    }
+    return process(name, told_by="argv", status="stopped", monitors=[], process=unit, **fields)
+
+
+def test_one_that_is_off_is_a_domain_that_is_shut_off() -> None:
+    facts = fleet(off())
+    result = evacuated(facts)
+    (move,) = (one for one in result["plan"]["moves"] if one["domain"] == "still")
+    assert (move["kind"], move["method"], move["runs"], move["may_stop"], move["stop_seconds"]) == (
+        "process", "offline", False, False, None,
+    )  # fmt: skip
+    assert "guest process, it is shutoff" in move["reason"]
+    (before, _there) = result["plan"]["before"]
+    assert before["domains"] == ["web01"]
+    (stays,) = (one for one in evacuated(facts, shut_off="stay")["plan"]["staying"] if one["domain"] == "still")
+    assert (stays["kind"], stays["code"]) == ("process", "SHUTOFF")
+    (old,) = (
+        one for one in evacuated(fleet(off(), there=[process("still")]))["plan"]["staying"] if one["domain"] == "still"
+    )
+    assert (old["code"], old["reason"]) == (
+        "RUNS_ELSEWHERE",
+        "It runs on kvm2; what is here is an old unit, which can be removed.",
+    )
+
+    ticket = {**result["plan"], "moves": [{**move, "source": "kvm2", "destination": "kvm1"}]}
+    home = ran(restore_plan, ticket=ticket, facts=[host("kvm1"), {**host("kvm2"), "guests": [off()]}])
+    assert moves(home) == {"still": ("process", "offline")}
+    staying = ran(restore_plan, ticket=ticket, facts=facts)["plan"]["staying"]
+    assert [(one["domain"], one["code"]) for one in staying] == [("still", "HOME")]
 
 
 def test_options_choose_them_by_their_facts() -> None:

@@ -30,6 +30,10 @@ class Two:
             Guest(GuestProcess(8, "kvm", ("kvm",)), name="db"),
         ]
 
+    def off(self, running: t.Sequence[Guest]) -> list[Guest]:
+        assert len(running) == 2
+        return [Guest(GuestProcess(0, "kvm", ("kvm", "-spice", "password=y")), name="still", status="stopped")]
+
 
 def run(gateway: Two, **options: t.Any) -> t.Any:
     params = {"guests": [], "select": None, "timeout": 2.5, **options}
@@ -47,6 +51,18 @@ def test_all_or_some() -> None:
     with pytest.raises(KvmError) as caught:
         run(gateway, guests=["mail"])
     assert caught.value.error_code == "GUEST_UNKNOWN"
+
+
+def test_those_that_are_off_are_told_apart() -> None:
+    def names(**options: t.Any) -> tuple[list[str], list[str]]:
+        params = {"guests": [], "select": None, "timeout": 1.0, **options}
+        found = qemu_guest_info.run(params, False, t.cast("qemu_guest_info.Gateway", Two())).values
+        assert "password=y" not in str(found)
+        return [one.name for one in found["guests"]], [one.name for one in found["stopped"]]
+
+    assert names() == (["web", "db"], ["still"])
+    assert names(guests=["still"]) == ([], ["still"])
+    assert names(guests=["db"]) == (["db"], [])
 
 
 @pytest.mark.parametrize(
