@@ -49,12 +49,17 @@ def machine_of(line: CommandLine) -> str:
     return line.merged("machine").get("type")
 
 
-def accelerator_of(line: CommandLine) -> str:
-    """kvm, tcg ...: the first that was asked for."""
+def accelerators_of(line: CommandLine) -> list[str]:
+    """kvm, tcg ... in the order in which QEMU tries them."""
     if line.has("enable-kvm"):
-        return "kvm"
-    asked = line.merged("accel").all("accel")[:1] or line.merged("machine").get("accel").split(":")[:1]
-    return asked[0] if asked and asked[0] else "tcg"
+        return ["kvm"]
+    asked = line.merged("accel").all("accel") or line.merged("machine").get("accel").split(":")
+    return [one for one in asked if one] or ["tcg"]
+
+
+def accelerator_of(line: CommandLine) -> str:
+    """The first that was asked for."""
+    return accelerators_of(line)[0]
 
 
 def memory_of(line: CommandLine) -> int:

@@ -16,7 +16,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.conffile import 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.imageheader import read_image
 from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import read_mounts
 from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import OFF, Guest, GuestDisk, GuestProcess
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu import argv, departed, unit
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import argv, argvread, departed, unit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.survey import DECLARED, placed, told_by_argv
 
 
@@ -55,8 +55,11 @@ def _guest(one: unit.Unit) -> Guest:
     process = GuestProcess(
         0, one.arguments[0], tuple(one.arguments), user=one.user, directory="/", unit=unit.unit_name(one.name)
     )
-    told = told_by_argv(process, argv.parse(process.words))
-    return dataclasses.replace(told, name=one.name, uuid=one.uuid.lower(), status=OFF)
+    line = argv.parse(process.words)
+    told = told_by_argv(process, line)
+    # One that may do without KVM starts where there is none.
+    accelerator = "tcg" if "tcg" in argvread.accelerators_of(line) else told.accelerator
+    return dataclasses.replace(told, name=one.name, uuid=one.uuid.lower(), status=OFF, accelerator=accelerator)
 
 
 def _sized(disk: GuestDisk) -> GuestDisk:

@@ -59,6 +59,7 @@ def test_those_of_ours_that_are_off_and_here(tmp_path: pathlib.Path) -> None:
     still = found[1]
     assert (still.status, still.uuid, still.memory, still.vcpus) == ("stopped", "aaaa-still one", 64 << 20, 2)
     assert (still.process.pid, still.process.user, still.process.unit) == (0, "qemu", unit_name("still one"))
+    assert still.accelerator == "tcg", "it starts also where there is no KVM"
     (disk,) = still.disks
     assert (disk.drive, disk.source, disk.virtual_size) == ("drive0", str(image), 4096)
 
