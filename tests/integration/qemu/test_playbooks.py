@@ -14,6 +14,7 @@ from tests.integration.moves import start_move
 from tests.integration.qemu.trips import held
 from tests.lab.guest.shapes import Disk
 from tests.lab.host import IMAGES
+from tests.lab.network import netns_of
 from tests.lab.shell import wait_for
 
 if t.TYPE_CHECKING:
@@ -26,8 +27,11 @@ SOURCE = "kvm1"
 
 
 def start(lab: Lab, playbook: str, *arguments: str, **values: t.Any) -> Run:
-    """Run one of the collection's playbooks."""
-    return run_playbook(lab.inventory, ROOT / "playbooks" / f"{playbook}.yml", *arguments, extra_vars=values)
+    """Run one of the collection's playbooks, from where the guests can be reached."""
+    inside = ["nsenter", f"--net=/run/netns/{netns_of(lab.name)}", "--"]
+    return run_playbook(
+        lab.inventory, ROOT / "playbooks" / f"{playbook}.yml", *arguments, extra_vars=values, prefix=inside
+    )
 
 
 def changes(run: Run) -> dict[str, int]:
