@@ -44,7 +44,9 @@ options:
     elements: str
     required: true
   revocations:
-    description: The authority's list of what it took back (CRL), in PEM. Empty for none.
+    description:
+      - The authority's list of what it took back (CRL), in PEM. Empty for none; a list that is on the host stays there where it is
+        one of O(authority), as nobody who was shut out is to get in again, and goes where it is one of another authority.
     type: str
     default: ""
   certificate:
@@ -56,7 +58,8 @@ options:
     type: str
     default: ""
   renew_days:
-    description: So many days before its end a certificate is renewed.
+    description:
+      - So many days before its end a certificate is renewed. One that you bring gives a warning then.
     type: int
     default: 30
 requirements:
@@ -140,7 +143,7 @@ error_code:
   description:
     - A stable code for the failure.
     - V(CERTIFICATE_REJECTED) (what was brought will not do), V(INVALID_OPTION), V(OPENSSL_FAILED), V(SETTINGS_UNREADABLE),
-      V(OWNERSHIP_REFUSED), V(PROGRAM_MISSING) or V(PROGRAM_TIMEOUT).
+      V(OWNERSHIP_REFUSED), V(SYSTEMD_FAILED), V(PROGRAM_MISSING) or V(PROGRAM_TIMEOUT).
   returned: failure
   type: str
   sample: CERTIFICATE_REJECTED
@@ -171,17 +174,18 @@ from ansible_collections.virtops.kvm.plugins.module_utils._host.hostcert import 
     Present,
     Readers,
     Seen,
+    ending,
     file_changes,
     ownership,
     reason_for_new,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.certificates import places
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.domains import QEMU_CONF
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.localhost import qemu_ids, tls_folder
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 
 _REQUESTED = "/etc/pki/libvirt/private/requested-key.pem"
-_LISTENERS = ("/etc/libvirt/virtproxyd.conf", "/etc/libvirt/libvirtd.conf")
 _SELINUX = "/sys/fs/selinux/enforce"
 
 
@@ -195,6 +199,10 @@ class Gateway:
         """The time."""
         return time.time()
 
+    def listener(self) -> str:
+        """The daemon that other hosts reach by TLS."""
+        return Systemd().listener()
+
     def text(self, path: str) -> str:
         """What a file says; empty where there is none."""
         return self._files.read(path) or ""
@@ -202,7 +210,8 @@ class Gateway:
     def places(self) -> list[Place]:
         """Where libvirt and QEMU of this host look, by their settings. The server's own comes first."""
         qemu = parse_settings(self.text(QEMU_CONF))
-        daemon = parse_settings(next((text for text in map(self.text, _LISTENERS) if text), ""))
+        # A host may have the files of both kinds of daemons.
+        daemon = parse_settings(self.text(f"/etc/libvirt/{self.listener()}.conf"))
         folder = tls_folder(qemu, self._files.root)
         found: dict[str, Place] = {}
         for one in places(qemu, daemon, self._files.root):
@@ -237,6 +246,10 @@ class Gateway:
         public = openssl.public_of_key(key) if key else None
         fits = public is not None and public == openssl.public_of_certificate(certificate)
         return Seen(told.names, ends, told.serial, openssl.vouches(authority, certificate, revocations), fits)
+
+    def is_list_of(self, authority: str, revocations: str) -> bool:
+        """Whether a list of what was taken back is one by this authority."""
+        return openssl.signed_list(authority, revocations)
 
     def request(self) -> str:
         """Make a new key, and a request for it."""
@@ -290,18 +303,23 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Gateway) -> Result:
     present = gateway.present(found)
     texts = {content: _first(found, present, content) for content in (CERTIFICATE, KEY)}
     seen: Seen | None
+    warnings: tuple[str, ...] = ()
     if brought:
         texts = {CERTIFICATE: brought, KEY: key or gateway.requested_key()}
         seen = gateway.judge(texts[CERTIFICATE], texts[KEY], authority, revocations)
         _refuse(reason_for_new(seen, names, gateway.now(), 0))
+        warnings = ending(seen, gateway.now(), params["renew_days"]) if key else ()
     else:
         seen = gateway.judge(texts[CERTIFICATE], texts[KEY], authority, revocations) if authority else None
-        reason = reason_for_new(seen, names, gateway.now(), params["renew_days"])
+        ends = max((one.not_after for one in x509.read_pem(authority)), default=0.0)
+        reason = reason_for_new(seen, names, gateway.now(), params["renew_days"], ends)
         if reason:
             request = "" if check_mode else gateway.request()
             change = Change(found[0].path, "request", reason, ", ".join(names))
             return Result(values={"request": request, "reason": reason, **_told(seen)}, changes=(change,))
     wanted = {**texts, AUTHORITY: authority, REVOCATIONS: revocations}
+    if not revocations:
+        found = [place for place in found if not _is_kept(place, present, authority, gateway)]
     readers = gateway.readers()
     wrong = file_changes(found, present, wanted, readers)
     if not check_mode:
@@ -310,8 +328,16 @@ def run(params: dict[str, t.Any], check_mode: bool, gateway: Gateway) -> Result:
         if brought and not key:
             gateway.forget_request()
     return Result(
-        values={"request": "", "reason": "", **_told(seen)}, changes=tuple(change for _place, change in wrong)
+        values={"request": "", "reason": "", **_told(seen)},
+        changes=tuple(change for _place, change in wrong),
+        warnings=warnings,
     )
+
+
+def _is_kept(place: Place, present: t.Mapping[str, Present], authority: str, gateway: Gateway) -> bool:
+    """Whether somebody else keeps a list there of what this authority took back."""
+    there = present.get(place.path)
+    return place.content == REVOCATIONS and there is not None and gateway.is_list_of(authority, there.text)
 
 
 def _whole(text: str) -> str:

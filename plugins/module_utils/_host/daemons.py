@@ -82,20 +82,31 @@ def units_of_interest() -> list[str]:
 
 
 def layout_of(units: t.Mapping[str, Unit]) -> str:
-    """Which kind of daemons the host uses. Raises KvmError LIBVIRT_MISSING where it has none."""
-    for layout, daemon in ((MODULAR, "virtqemud"), (MONOLITHIC, "libvirtd")):
-        mine = [units[name] for name in (f"{daemon}.socket", f"{daemon}.service") if name in units]
-        if f"{daemon}.socket" in units and any(unit.active or unit.enabled in _ON[:2] for unit in mine):
-            return layout
-    if "virtqemud.socket" in units:
-        return MODULAR
-    if "libvirtd.socket" in units:
-        return MONOLITHIC
+    """Which kind of daemons the host uses. What runs counts before what is to run after the next start, as libvirt's units of both
+    kinds end each other. Raises KvmError LIBVIRT_MISSING where it has none."""
+    for used in (_runs, _is_wanted, lambda _unit: True):
+        for layout, daemon in ((MODULAR, "virtqemud"), (MONOLITHIC, "libvirtd")):
+            mine = [units[name] for name in (f"{daemon}.socket", f"{daemon}.service") if name in units]
+            if f"{daemon}.socket" in units and any(used(unit) for unit in mine):
+                return layout
     raise KvmError(
         "LIBVIRT_MISSING",
         "There is no libvirt daemon with sockets of systemd on this host. Install libvirt-daemon-system (Debian, Ubuntu) or "
         "libvirt-daemon-kvm (RHEL, Fedora, SUSE).",
     )
+
+
+def _runs(unit: Unit) -> bool:
+    return unit.active
+
+
+def _is_wanted(unit: Unit) -> bool:
+    return unit.enabled in _ON[:2]
+
+
+def listener_of(layout: str) -> str:
+    """The daemon that other hosts reach by TLS."""
+    return "libvirtd" if layout == MONOLITHIC else "virtproxyd"
 
 
 def files_of(service: str, settings: t.Mapping[str, Value], present: t.Container[str]) -> tuple[str, ...]:
@@ -137,7 +148,7 @@ def decide(units: t.Mapping[str, Unit], stale: t.Container[str], *, tls: bool | 
     """From how the units are to how they should be. ``tls`` None leaves the socket for TLS as it is. Raises KvmError."""
     layout = layout_of(units)
     daemons = [one for one in (_MONOLITHIC if layout == MONOLITHIC else _MODULAR) if f"{one}.service" in units]
-    listener = "libvirtd" if layout == MONOLITHIC else "virtproxyd"
+    listener = listener_of(layout)
     sockets = {
         one: [name for kind in _SOCKETS for name in (f"{one}{kind}.socket",) if name in units] for one in daemons
     }

@@ -9,6 +9,7 @@ which files have to say what. Pure."""
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.ownership import Ownership, amiss
@@ -46,8 +47,10 @@ class Present:
     owner: Ownership
 
 
-def reason_for_new(seen: Seen | None, names: t.Iterable[str], now: float, renew_days: int) -> str:
-    """Why the host needs another certificate; empty while the one that it has will do."""
+def reason_for_new(
+    seen: Seen | None, names: t.Iterable[str], now: float, renew_days: int, authority_ends: float = math.inf
+) -> str:
+    """Why the host needs another certificate; empty while the one that it has will do. Times are seconds since the epoch."""
     if seen is None:
         return "there is none"
     if not seen.fits_key:
@@ -57,9 +60,24 @@ def reason_for_new(seen: Seen | None, names: t.Iterable[str], now: float, renew_
     missing = sorted(set(names) - seen.names)
     if missing:
         return f"it does not name {', '.join(missing)}"
-    if seen.not_after - now < renew_days * _DAY:
+    # One that is valid as long as its authority cannot be renewed by it for longer: each run would do that again.
+    if _ends_soon(seen, now, renew_days) and seen.not_after < authority_ends:
         return f"it ends in less than {renew_days} days"
     return ""
+
+
+def _ends_soon(seen: Seen, now: float, renew_days: int) -> bool:
+    return seen.not_after - now < renew_days * _DAY
+
+
+def ending(seen: Seen | None, now: float, renew_days: int) -> tuple[str, ...]:
+    """What there is to warn of for a certificate that a user brought: only the user can renew it."""
+    if seen is None or not _ends_soon(seen, now, renew_days):
+        return ()
+    return (
+        f"The certificate that was brought for this host ends in {int((seen.not_after - now) / _DAY)} days, and nobody here can renew it: "
+        "bring another one before.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

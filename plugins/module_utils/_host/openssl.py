@@ -111,3 +111,14 @@ def vouches(authority: str, certificate: str, revoked: str = "") -> str:
                 ]
                 return said[0] if said else done.reason
     return ""
+
+
+def signed_list(authority: str, revocations: str) -> bool:
+    """Whether a list of what was taken back (CRL) is one by this authority. Both are texts in PEM."""
+    with tempfile.TemporaryDirectory(prefix="virtops-kvm-") as folder:
+        with open(f"{folder}/ca", "w", encoding="utf-8") as stream:
+            stream.write(authority)
+        words = ["openssl", "crl", "-in", _PIPE, "-noout", "-CAfile", f"{folder}/ca"]
+        done = command.run(words, input=revocations, timeout=_PATIENCE)
+    # Its exit status is that of reading the list, in some versions.
+    return done.status == 0 and "verify OK" in done.stderr

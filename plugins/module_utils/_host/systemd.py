@@ -12,7 +12,14 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._host.daemons import Step, Unit
+from ansible_collections.virtops.kvm.plugins.module_utils._host.daemons import (
+    MONOLITHIC,
+    Step,
+    Unit,
+    layout_of,
+    listener_of,
+    units_of_interest,
+)
 
 _PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,InvocationID,ExecMainStartTimestampMonotonic"
 _PATIENCE = 300.0
@@ -49,6 +56,15 @@ class Systemd:
             timeout=_PATIENCE,
         )
         return parse_units(done.stdout, time.time() - time.monotonic())
+
+    def listener(self) -> str:
+        """The daemon that other hosts reach by TLS. A host may have its certificates before it has libvirt."""
+        try:
+            return listener_of(layout_of(self.units(units_of_interest())))
+        except KvmError as exc:
+            if exc.error_code != "LIBVIRT_MISSING":
+                raise
+            return listener_of(MONOLITHIC)
 
     def take(self, step: Step) -> None:
         """Take a step. Raises KvmError DAEMON_FAILED with the last words of the unit that did not do it."""

@@ -73,13 +73,18 @@ def bridges() -> tuple[str, ...]:
 def daemons(root: str = "/") -> dict[str, str]:
     """The libvirt daemons of this host: running, or socket for one that starts when somebody connects."""
     found: dict[str, str] = {}
-    for name, socket_name in _DAEMONS.items():
+    for name in _DAEMONS:
         pid = _text(os.path.join(root, f"run/{name}.pid")).strip()
         if pid.isdigit() and _text(os.path.join(root, f"proc/{pid}/comm")).strip() == name:
             found[name] = "running"
-        elif os.path.exists(os.path.join(root, "run/libvirt", socket_name)):
+    sockets = dict(_DAEMONS)
+    if "libvirtd" not in found and os.path.exists(os.path.join(root, "run/libvirt", sockets["virtqemud"])):
+        # With one daemon for each driver, the proxy has libvirtd's socket (virtproxyd.socket).
+        sockets["virtproxyd"] = sockets.pop("libvirtd")
+    for name, socket_name in sockets.items():
+        if name not in found and os.path.exists(os.path.join(root, "run/libvirt", socket_name)):
             found[name] = "socket"
-    return found
+    return {name: found[name] for name in _DAEMONS if name in found}
 
 
 def tls_ready(settings: t.Mapping[str, Value], root: str = "/") -> bool:

@@ -13,7 +13,7 @@ import typing as t
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._host import openssl
-from ansible_collections.virtops.kvm.plugins.module_utils._host.authority import DAY
+from ansible_collections.virtops.kvm.plugins.module_utils._host.authority import DAY, Authority
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.modules import (
     certificate_authority,
@@ -226,6 +226,35 @@ def test_what_a_user_brings_is_installed_or_refused(tmp_path: pathlib.Path) -> N
             certificate(tmp_path / "host", **{**brought, **wrong})
         assert caught.value.error_code == "CERTIFICATE_REJECTED"
     assert certificate(tmp_path / "host", **brought).changes != ()
-    assert certificate(tmp_path / "host", **brought).changes == ()
+    again = certificate(tmp_path / "host", **brought)
+    assert (again.changes, again.warnings) == ((), ())
+    assert "bring another one" in certificate(tmp_path / "host", **brought, renew_days=400).warnings[0]
     with pytest.raises(InputError):
         certificate(tmp_path / "host", authority=trusted, key=brought["key"])
+
+
+def test_a_list_of_the_authority_that_somebody_put_there_stays(tmp_path: pathlib.Path) -> None:
+    trusted = enrol(tmp_path)["certificate"]
+    there = tmp_path / "host/etc/pki/CA/cacrl.pem"
+    for folder, left in (("ca", True), ("another", False)):
+        kept = Authority(str(tmp_path / folder))
+        if not left:
+            authority(tmp_path / folder)
+        kept.revoke([])
+        there.write_text(kept.revocations(), encoding="ascii")
+        # Without ours, who was shut out would be let in again; with that of another, nobody would be.
+        certificate(tmp_path / "host", authority=trusted)
+        assert there.exists() is left
+        assert certificate(tmp_path / "host", authority=trusted).changes == ()
+
+
+def test_certificates_go_where_the_daemon_that_listens_looks(tmp_path: pathlib.Path) -> None:
+    kept = authority(tmp_path / "ca").values["certificate"]
+    names = {"libvirtd": "mono", "virtproxyd": "single"}
+    for daemon_, name in names.items():
+        files_below(tmp_path / "host", **{f"{daemon_}_conf": f'cert_file = "/etc/pki/{name}.pem"\n'})
+    for daemon_, name in names.items():
+        gateway = Certificates(str(tmp_path / "host"), daemon_)
+        params = {one: rule.get("default") for one, rule in host_certificate.argument_spec().items()}
+        asked = host_certificate.run({**params, "names": NAMES, "authority": kept}, True, gateway)
+        assert asked.changes[0].object == f"/etc/pki/{name}.pem"

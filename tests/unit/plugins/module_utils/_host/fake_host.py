@@ -28,6 +28,13 @@ def files_below(folder: pathlib.Path, **texts: str) -> Files:
 class Certificates(host_certificate.Gateway):
     """Whoever runs the tests owns all files."""
 
+    def __init__(self, root: str, listener: str = "libvirtd") -> None:
+        super().__init__(root)
+        self._listener = listener
+
+    def listener(self) -> str:
+        return self._listener
+
     def readers(self) -> Readers:
         return Readers((os.getuid(), os.getgid()), (os.getuid(), os.getgid()))
 

@@ -28,6 +28,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._host.hostcert import 
     Present,
     Readers,
     Seen,
+    ending,
     file_changes,
     reason_for_new,
 )
@@ -171,6 +172,28 @@ GOOD = Seen(frozenset({"kvm1", "192.0.2.11"}), 100 * DAY, "AB", "", True)
 )
 def test_why_a_host_needs_another_certificate(seen: Seen | None, reason: str) -> None:
     assert reason_for_new(seen, ["192.0.2.11", "kvm1"], 0.0, 30) == reason
+
+
+def test_a_certificate_that_ends_with_its_authority_is_not_renewed_at_each_run() -> None:
+    seen = dataclasses.replace(GOOD, not_after=20 * DAY)
+    assert reason_for_new(seen, ["kvm1"], 0.0, 30, 21 * DAY) == "it ends in less than 30 days"
+    assert reason_for_new(seen, ["kvm1"], 0.0, 30, 20 * DAY) == ""
+
+
+def test_who_brought_a_certificate_is_told_in_time() -> None:
+    assert ending(GOOD, 0.0, 30) == ending(None, 0.0, 30) == ()
+    assert "ends in 29 days" in ending(GOOD, 71 * DAY, 30)[0]
+
+
+def test_whose_list_it_is(authority: Authority, tmp_path: pathlib.Path) -> None:
+    other = Authority(str(tmp_path / "ca"))
+    with other.alone():
+        # Of the same name, and so told apart by its key alone.
+        other.create("Fläche (test)", 30)
+        other.revoke([])
+    assert openssl.signed_list(other.certificate(), other.revocations())
+    assert not openssl.signed_list(authority.certificate(), other.revocations())
+    assert not openssl.signed_list(authority.certificate(), "nothing")
 
 
 PLACES = [Place("/c", "certificate"), Place("/k", "key"), Place("/q/k", "key", True), Place("/r", "revocations")]

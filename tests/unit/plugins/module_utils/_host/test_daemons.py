@@ -21,6 +21,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._host.daemons import (
     files_of,
     is_stale,
     layout_of,
+    listener_of,
+    units_of_interest,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._host.systemd import parse_units
 
@@ -71,6 +73,65 @@ def test_the_layout_is_that_of_the_distribution() -> None:
     with pytest.raises(KvmError) as caught:
         layout_of({})
     assert caught.value.error_code == "LIBVIRT_MISSING"
+
+
+def test_what_runs_counts_before_what_is_to_run_after_the_next_start() -> None:
+    # Somebody switched the host from the one to the other, and left the units of the first enabled.
+    back = {**redhat(), "libvirtd.socket": Unit("libvirtd.socket", "disabled", True)}
+    back = {name: dataclasses.replace(unit, active=name == "libvirtd.socket") for name, unit in back.items()}
+    assert layout_of(back) == MONOLITHIC
+    forth = {**debian(), "virtqemud.socket": Unit("virtqemud.socket", "disabled", True)}
+    forth = {name: dataclasses.replace(unit, active=name == "virtqemud.socket") for name, unit in forth.items()}
+    assert layout_of(forth) == MODULAR
+    assert (listener_of(MONOLITHIC), listener_of(MODULAR)) == ("libvirtd", "virtproxyd")
+
+
+#: What libvirt-daemon-kvm brings on RHEL 10 and Fedora: its packages and their units, by libvirt.spec.in of libvirt 11.3 (Requires of
+#: daemon-kvm, %files of each). Units for TCP without encryption are left out; nobody is to use them.
+RPM_UNITS = {
+    "libvirt-daemon-driver-qemu": "virtqemud.service virtqemud.socket virtqemud-ro.socket virtqemud-admin.socket",
+    "libvirt-daemon-driver-network": "virtnetworkd.service virtnetworkd.socket virtnetworkd-ro.socket virtnetworkd-admin.socket",
+    "libvirt-daemon-driver-nodedev": "virtnodedevd.service virtnodedevd.socket virtnodedevd-ro.socket virtnodedevd-admin.socket",
+    "libvirt-daemon-driver-nwfilter": "virtnwfilterd.service virtnwfilterd.socket virtnwfilterd-ro.socket virtnwfilterd-admin.socket",
+    "libvirt-daemon-driver-secret": "virtsecretd.service virtsecretd.socket virtsecretd-ro.socket virtsecretd-admin.socket",
+    "libvirt-daemon-driver-interface": "virtinterfaced.service virtinterfaced.socket virtinterfaced-ro.socket virtinterfaced-admin.socket",
+    "libvirt-daemon-driver-storage-core": "virtstoraged.service virtstoraged.socket virtstoraged-ro.socket virtstoraged-admin.socket",
+    "libvirt-daemon-proxy": (
+        "virtproxyd.service virtproxyd.socket virtproxyd-ro.socket virtproxyd-admin.socket virtproxyd-tls.socket"
+    ),
+    "libvirt-daemon-log": "virtlogd.service virtlogd.socket virtlogd-admin.socket",
+    "libvirt-daemon-lock": "virtlockd.service virtlockd.socket virtlockd-admin.socket",
+}
+
+
+def test_a_new_host_of_single_daemons_gets_all_of_them_by_their_sockets() -> None:
+    names = [name for units in RPM_UNITS.values() for name in units.split()]
+    assert set(names) <= set(units_of_interest())
+    # After the installation nothing runs yet; presets enabled the sockets of the drivers, and no service.
+    fresh = {
+        name: Unit(name, "enabled" if name.endswith(".socket") and "-tls" not in name else "disabled") for name in names
+    }
+    decision = decide(fresh, (), tls=True, restart=True)
+    assert decision.layout == MODULAR
+    assert not decision.interrupts
+    enabled = {name for verb, units in steps(decision) if verb == "enable" for name in units}
+    assert enabled == {"virtproxyd-tls.socket", "virtqemud.service", "virtnetworkd.service", "virtstoraged.service"}
+    started = [name for verb, units in steps(decision) if verb == "start" for name in units]
+    assert len(started) == len(set(started))
+    assert set(started) == {name for name in names if name.endswith(".socket")} | enabled
+    assert not any(name.startswith("libvirtd") for name in started)
+
+
+def test_the_proxy_alone_goes_down_for_its_socket_of_tls() -> None:
+    units = redhat()
+    units.update(host("virtproxyd.service", "virtqemud.service"))
+    decision = decide(units, (), tls=True, restart=True)
+    assert steps(decision) == [
+        ("enable", ("virtproxyd-tls.socket",)),
+        ("stop", ("virtproxyd.socket", "virtproxyd-ro.socket", "virtproxyd-admin.socket", "virtproxyd.service")),
+        ("start", ("virtproxyd-tls.socket", "virtproxyd.socket", "virtproxyd-ro.socket", "virtproxyd-admin.socket")),
+        ("start", ("virtproxyd.service",)),
+    ]
 
 
 def test_a_socket_for_tls_is_opened_with_the_daemon_down() -> None:

@@ -46,6 +46,20 @@ def test_daemons(tmp_path: pathlib.Path) -> None:
     assert localhost.daemons(str(tmp_path)) == {"virtqemud": "running", "virtlogd": "socket"}
 
 
+def test_libvirtds_socket_is_the_proxys_where_drivers_have_daemons_of_their_own(tmp_path: pathlib.Path) -> None:
+    put(tmp_path, "run/libvirt/libvirt-sock")
+    assert localhost.daemons(str(tmp_path)) == {"libvirtd": "socket"}
+    put(tmp_path, "run/libvirt/virtqemud-sock")
+    assert localhost.daemons(str(tmp_path)) == {"virtqemud": "socket", "virtproxyd": "socket"}
+    put(tmp_path, "run/virtproxyd.pid", "42\n")
+    put(tmp_path, "proc/42/comm", "virtproxyd\n")
+    assert localhost.daemons(str(tmp_path)) == {"virtqemud": "socket", "virtproxyd": "running"}
+    # Units of the other kind are there too, but this is the one that is used.
+    put(tmp_path, "run/libvirtd.pid", "43\n")
+    put(tmp_path, "proc/43/comm", "libvirtd\n")
+    assert localhost.daemons(str(tmp_path))["libvirtd"] == "running"
+
+
 TLS = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
 
 
