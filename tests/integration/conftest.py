@@ -23,6 +23,7 @@ HOSTS = 3
 #: are shared out one by one.
 TOGETHER = {
     "fleet/test_configure_hosts.py": "bare hosts",
+    "fleet/test_host_firewalls.py": "bare hosts",
     "lvm/test_lvm.py": "vm hosts",
     "nfs/test_nfs.py": "vm hosts",
     "test_nfs_guards.py": "vm hosts",

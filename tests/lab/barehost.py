@@ -14,8 +14,8 @@ from .shell import CACHE, locked, run, say
 from .vm.tree import ARCHIVE_PATH, make_archive
 
 BARE = ("systemd", "systemd-sysv", "dbus", "openssh-server", "python3")
-#: For roles to install, without network. python3-apt is for Ansible, which gets it by itself.
-ARCHIVE = (*PACKAGES, "openssl", "python3-apt")
+#: For roles to install, without network. python3-apt is for Ansible, which gets it by itself; firewalls are what users have there before.
+ARCHIVE = (*PACKAGES, "openssl", "python3-apt", "firewalld", "ufw")
 
 
 def bare_rootfs(suite: str) -> Path:

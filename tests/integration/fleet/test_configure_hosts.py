@@ -37,6 +37,16 @@ ANOTHER_AUTHORITY = """openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:p
     -subj /CN=another \\
     -addext basicConstraints=critical,CA:TRUE > /etc/pki/qemu/ca-cert.pem
 """
+#: An authority of somebody's own, and a certificate by it for the names in $2; in the folder $1.
+OWN = """set -e
+cd "$1"
+new="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+openssl req -x509 $new -days 30 -keyout authority.key -out authority.pem -subj /CN=ours \\
+    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign
+openssl req $new -keyout key.pem -out request.pem -subj /CN=hosts
+printf 'subjectAltName=%s\\nkeyUsage=digitalSignature\\nextendedKeyUsage=serverAuth,clientAuth\\n' "$2" > names
+openssl x509 -req -in request.pem -CA authority.pem -CAkey authority.key -CAcreateserial -days 20 -extfile names -out certificate.pem
+"""
 #: A firewall as in the manual of nftables: what nobody accepts is dropped.
 FIREWALL = """#!/usr/sbin/nft -f
 flush ruleset
@@ -250,6 +260,32 @@ def test_a_host_whose_certificate_was_taken_back_is_kept_out(bare_lab: Lab, auth
     assert not opened(three, uri)
     assert opened(three, f"qemu+tls://{two.name}/system")
     again = configure(bare_lab, authority, libvirt_host_revoked=[serial])
+    assert (again.status, again.changed) == (0, 0), again.output
+
+
+def test_certificates_that_a_user_brings_serve_as_well_and_their_key_is_in_no_output(
+    bare_lab: Lab, authority: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    one, two, _three = bare_lab.hosts
+    names = [f"DNS:{name}" for host in bare_lab.hosts for name in (host.name, host.fqdn)]
+    names += [f"IP:{host.address}" for host in bare_lab.hosts]
+    run_here(["sh", "-c", OWN, "sh", str(tmp_path), ",".join(names)])
+    parts = ("authority", "certificate", "key")
+    mine = {f"libvirt_host_own_{part}": (tmp_path / f"{part}.pem").read_text(encoding="ascii") for part in parts}
+    mine["libvirt_host_hosts"] = f"{one.name}:{two.name}"
+    refused = configure(bare_lab, authority, **{**mine, "libvirt_host_own_key": ""})
+    assert (refused.status != 0, refused.changed) == (True, 0), refused.output
+    assert "libvirt_host_own_key" in refused.output
+
+    run = configure(bare_lab, authority, "--diff", "-vvv", **mine)
+    assert run.status == 0, run.output
+    assert "nobody here can renew it" in run.output
+    secret = mine["libvirt_host_own_key"].splitlines()[1]
+    assert secret not in run.output
+    assert secret not in json.dumps(run.records)
+    assert opened(one, f"qemu+tls://{two.name}/system")
+    assert "CN = ours" in script(two, "openssl x509 -noout -issuer -in /etc/pki/qemu/server-cert.pem -nameopt oneline")
+    again = configure(bare_lab, authority, **mine)
     assert (again.status, again.changed) == (0, 0), again.output
 
 
