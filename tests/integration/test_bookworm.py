@@ -9,12 +9,15 @@ import typing as t
 
 import pytest
 
-from tests.integration.ansible_runs import run_module
+from tests.integration.ansible_runs import ROOT, run_module, run_playbook
 from tests.integration.conftest import lab_name
 from tests.integration.moves import arrived, move
 from tests.integration.qemu import trips
 from tests.lab import Lab
 from tests.lab.guest.shapes import Disk
+
+if t.TYPE_CHECKING:
+    import pathlib
 
 
 @pytest.fixture(scope="module")
@@ -103,4 +106,29 @@ def test_a_guest_process_with_a_human_monitor_by_the_way_of_old_and_offline(old_
         report = watcher.fresh()["guests"][guest.name]
     assert not report["two_copies"], report["evidence"]
     assert old_lab.verify(guest, "kvm1", report["acknowledged"]).clean
+    guest.remove()
+
+
+def test_old_hosts_are_configured_to_trust_each_other_and_a_second_run_changes_nothing(
+    old_lab: Lab, tmp_path: pathlib.Path
+) -> None:
+    asked = {
+        "libvirt_host_hosts": "kvm",
+        # They are installed, and the lab has no network from which to get others.
+        "libvirt_host_packages": [],
+        "libvirt_host_authority_directory": str(tmp_path / "authority"),
+        # A container has no AppArmor of its own.
+        "libvirt_host_qemu_settings": {"security_driver": "none"},
+    }
+    playbook = ROOT / "playbooks" / "configure_hosts.yml"
+    first, second = (run_playbook(old_lab.inventory, playbook, extra_vars=asked) for _each in range(2))
+    assert first.status == 0, first.output
+    assert first.changed > 0
+    assert (second.status, second.changed) == (0, 0), second.output
+    old_lab.host("kvm2").run(["virsh", "-c", "qemu+tls://kvm1/system", "list"])
+    guest = old_lab.create_guest("kvm1", "qcow2")
+    over = {"name": guest.name, "destination": "qemu+tls://kvm2/system", "tls": True}
+    moved = run_module(old_lab.inventory, "kvm1", "domain_migration", over)
+    assert moved.get("outcome") == "moved", moved
+    arrived(guest, "kvm2")
     guest.remove()

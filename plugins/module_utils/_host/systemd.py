@@ -73,10 +73,8 @@ class Systemd:
             return
         names = [name for name in step.units if name in done.stderr] or list(step.units)
         service = f"{names[0].partition('.')[0].partition('-')[0]}.service"
-        words = command.run(
-            ["journalctl", "--unit", service, "--lines=3", "--output=cat", "--quiet"], timeout=_PATIENCE
-        )
-        said = " / ".join(line.strip() for line in words.stdout.splitlines() if line.strip()) or done.reason
+        # The daemon's own words say more than those of systemd about it.
+        said = _said(f"_SYSTEMD_UNIT={service}") or _said(f"--unit={service}") or done.reason
         raise KvmError(
             "DAEMON_FAILED",
             f"systemctl {step.verb} {names[0]} failed on this host: {said.rstrip('.')}. Guests are not affected; put right what it says, "
@@ -84,3 +82,9 @@ class Systemd:
             units=list(step.units),
             stderr=done.stderr[-2000:],
         )
+
+
+def _said(whose: str) -> str:
+    """The last words in the journal."""
+    words = command.run(["journalctl", whose, "--lines=3", "--output=cat", "--quiet"], timeout=_PATIENCE)
+    return " / ".join(line.strip() for line in words.stdout.splitlines() if line.strip())
