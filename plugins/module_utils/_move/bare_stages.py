@@ -17,6 +17,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.sshtarget import
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_ports import Ports, listen
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stream import tell_here, tell_there
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, tls, visible
@@ -30,14 +31,6 @@ _QUICK_SECONDS = 3.0
 _TRANSFERRING = ("setup", "active", "wait-unplug", "postcopy-active", "device")
 
 
-class Ports(t.NamedTuple):
-    """Where the destination listens."""
-
-    address: str
-    migration: int
-    disks: int
-
-
 def prepare(context: BareContext, plan: BarePlan) -> Ports:
     """Folders, images and the waiting guest on the destination, which must be the same machine to the guest."""
     with context.stage("prepare"):
@@ -45,10 +38,10 @@ def prepare(context: BareContext, plan: BarePlan) -> Ports:
         context.check_stop("its preparation")
         _folders(context, plan)
         _images(context, plan)
-        ports = _start(context, plan)
+        address = _address(context)
+        _start(context, plan)
         _compare(context, plan)
-        _listen(context, plan, ports)
-        return ports
+        return _listen(context, plan, address)
 
 
 def make_ready(context: BareContext, plan: BarePlan) -> None:
@@ -106,13 +99,10 @@ def _clear_way(context: BareContext, plan: BarePlan) -> None:
             context.far.call("clear_way", path=path)
 
 
-def _start(context: BareContext, plan: BarePlan) -> Ports:
-    address = _address(context)
-    first, second = context.far.call("free_ports", address=address, count=2)
+def _start(context: BareContext, plan: BarePlan) -> None:
     argv = [*plan.argv, "-S", "-incoming", "defer", "-qmp", f"unix:{context.socket()},server=on,wait=off"]
     there = context.far.call("start", key=context.key, argv=argv, user=plan.user)
     context.record(there=tuple(there))
-    return Ports(address, first, second)
 
 
 def _address(context: BareContext) -> str:
@@ -141,19 +131,27 @@ def _compare(context: BareContext, plan: BarePlan) -> None:
     raise KvmError("HARDWARE_DIFFERS", f"{finding.message} {finding.remedy}", findings=[to_data(finding)])
 
 
-def _listen(context: BareContext, plan: BarePlan, ports: Ports) -> None:
+def _listen(context: BareContext, plan: BarePlan, address: str) -> Ports:
     """Let the waiting guest listen for memory, and for the disks."""
     tell_there(context)
     if context.options.tls:
         tls.add(context.there, tls.SERVER, context.options.tls_dir, context.far.host)
-    host = f"[{ports.address}]" if ":" in ports.address else ports.address
-    context.there("migrate-incoming", {"uri": f"tcp:{host}:{ports.migration}"})
+    memory = listen(context, address, lambda port: context.there("migrate-incoming", {"uri": Ports(address, port).uri}))
     if not plan.disks or context.options.legacy_block:
-        return
-    server: dict[str, t.Any] = {"addr": {"type": "inet", "data": {"host": ports.address, "port": str(ports.disks)}}}
-    if context.options.tls:
-        server["tls-creds"] = tls.CREDENTIALS
-    context.there("nbd-server-start", server)
+        return Ports(address, memory)
+    secret = {"tls-creds": tls.CREDENTIALS} if context.options.tls else {}
+
+    def serve(port: int) -> None:
+        place = {"type": "inet", "data": {"host": address, "port": str(port)}}
+        context.there("nbd-server-start", {"addr": place, **secret})
+
+    disks = listen(context, address, serve)
+    _export(context, plan)
+    return Ports(address, memory, disks)
+
+
+def _export(context: BareContext, plan: BarePlan) -> None:
+    """The disks of the waiting guest, for the mirrors."""
     nodes = {
         name: block["inserted"]["node-name"]
         for block in context.there("query-block")
@@ -233,8 +231,7 @@ def _mirrored(context: BareContext, mirrors: mirror.Mirrors, limit: float) -> No
 def _migrate(context: BareContext, ports: Ports) -> None:
     source, options = context.source(), context.options
     tell_here(context, _name_in_certificate(context))
-    host = f"[{ports.address}]" if ":" in ports.address else ports.address
-    arguments: dict[str, t.Any] = {"uri": f"tcp:{host}:{ports.migration}"}
+    arguments: dict[str, t.Any] = {"uri": ports.uri}
     if options.legacy_block:
         if not source.schema().has_argument("migrate", "blk"):
             raise KvmError(
