@@ -74,7 +74,8 @@ options:
     description:
       - What becomes of the move when its controller is gone, because it was killed (as AWX does with a job that is cancelled) or lost its
         link to the source. V(finish) lets the move end by itself, and another run picks up what came of it.
-      - V(abort) ends it as Ctrl-C does, when nothing was heard of the controller for 60 seconds. What is past the switch ends by itself.
+      - V(abort) ends it as Ctrl-C does, when nothing was heard of the controller for 60 seconds; a guest that the move stopped runs again
+        on the source then. What is past the switch ends by itself.
       - With C(async), and where the module is not started by its action plugin, V(abort) ends the move after these 60 seconds.
     type: str
     choices: [finish, abort]

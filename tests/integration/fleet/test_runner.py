@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The virtops.kvm authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An evacuation as AWX runs it: by ansible-runner, from the thin project, read by its events, and cancelled in the middle.
+"""Moves as AWX runs them: by ansible-runner, from the thin project, with what their surveys send, read by their events, and cancelled in
+the middle.
 
 ansible-runner cancels by SIGKILL to the process group of ansible-playbook. Where that is a container, all processes in it end; else
 newer ansible-core has its workers in sessions of their own, which live on.
@@ -17,13 +18,27 @@ import signal
 import subprocess
 import typing as t
 
+import yaml
+
 from tests.integration.ansible_runs import ROOT, environment
-from tests.integration.moves import SLOW, arrived, job, kill_tree, mirroring, nothing_left, slow_guest, still_here
+from tests.integration.moves import (
+    SLOW,
+    arrived,
+    job,
+    kill_tree,
+    mirroring,
+    nothing_left,
+    slow_guest,
+    stage,
+    still_here,
+)
+from tests.integration.qemu.trips import clean, runs_on
 from tests.lab.shell import wait_for
 from tests.tools import venvs
 
 if t.TYPE_CHECKING:
     from tests.lab import Lab
+    from tests.lab.guest.bare import BareGuest
     from tests.lab.guest.guest import Guest
 
 SOURCE, DESTINATION = "kvm1", "kvm2"
@@ -57,22 +72,36 @@ class Job:
         return sum(self.events("playbook_on_stats")[-1]["changed"].values())
 
 
-def start(lab: Lab, folder: pathlib.Path, **values: t.Any) -> Job:
-    """Start evacuate.yml with the answers of a survey, all of which are text or numbers."""
-    answers = {
-        "evacuate_source": SOURCE,
-        "evacuate_destinations": DESTINATION,
-        "evacuate_exclude": " , ",
-        "evacuate_may_stop": "",
-        "evacuate_bandwidth": SLOW,
-        "evacuate_report_dir": str(folder / "reports"),
-        **values,
-    }
+def survey(playbook: str) -> dict[str, t.Any]:
+    """What AWX sends for a job whose survey nobody touches: every question, with its default or as empty text."""
+    asked: dict[str, t.Any] = {}
+    for file in sorted((ROOT / "playbooks" / "vars").glob("awx*.yml")):
+        asked.update(yaml.safe_load(file.read_text(encoding="utf-8")))
+    (template,) = (one for one in asked["awx_job_templates"] if one["playbook"] == playbook)
+    questions = [question for part in template["survey"] for question in asked[f"awx_survey_{part}"]]
+    return {question["variable"]: question.get("default", "") for question in questions}
+
+
+#: The answers of an operator who empties the source slowly.
+EMPTY: dict[str, t.Any] = {
+    "evacuate_source": SOURCE,
+    "evacuate_destinations": DESTINATION,
+    "evacuate_exclude": " , ",
+    "evacuate_bandwidth": SLOW,
+}
+
+
+def start(lab: Lab, folder: pathlib.Path, playbook: str = "evacuate.yml", **values: t.Any) -> Job:
+    """Start a playbook with the answers of its survey, all of which are text or numbers, and what is in awx_extra_vars."""
+    answers = {**survey(playbook), **(EMPTY if playbook == "evacuate.yml" else {}), **values}
+    assert set(answers) == set(survey(playbook)), "this is none of the survey's"
+    reports = {f"{prefix}_report_dir": str(folder / "reports") for prefix in ("evacuate", "offline", "live", "block")}
+    answers.update(reports)
     shutil.copytree(ROOT / "awx", folder / "project")
     (folder / "env").mkdir()
     (folder / "env" / "extravars").write_text(json.dumps(answers), encoding="utf-8")
     controller = venvs.ensure(venvs.CONTROLLER)
-    words = [controller.bin / "ansible-runner", "run", folder, "--ident", "job", "-p", "evacuate.yml"]
+    words = [controller.bin / "ansible-runner", "run", folder, "--ident", "job", "-p", playbook]
     env = {**environment(), **controller.environment(), "ANSIBLE_PIPELINING": "1"}
     process = subprocess.Popen(
         [*map(str, words), "--inventory", str(lab.inventory)],
@@ -84,22 +113,34 @@ def start(lab: Lab, folder: pathlib.Path, **values: t.Any) -> Job:
     return Job(process, folder)
 
 
-def start_and_wait(lab: Lab, guest: Guest, folder: pathlib.Path, **values: t.Any) -> Job:
-    """Start it and wait until the guest's disk is half way."""
-    started = start(lab, folder, **values)
+def wait_in_the_middle(started: Job, what: str, reached: t.Callable[[], bool]) -> None:
+    """Wait for what is so in the middle of a job."""
 
     def in_the_middle() -> bool:
         if started.process.poll() is not None:
             raise AssertionError(f"the job ended before its middle:\n{started.stdout()}")
-        return mirroring(lab, guest, SOURCE)
+        return reached()
 
-    wait_for(f"the disk of {guest.name} to be mirrored", in_the_middle, 300, 0.2)
+    wait_for(what, in_the_middle, 300, 0.2)
+
+
+def start_and_wait(lab: Lab, guest: Guest, folder: pathlib.Path, **values: t.Any) -> Job:
+    """Start an evacuation and wait until the guest's disk is half way."""
+    started = start(lab, folder, **values)
+    wait_in_the_middle(started, f"the disk of {guest.name} to be mirrored", lambda: mirroring(lab, guest, SOURCE))
     return started
 
 
-def finished(lab: Lab, folder: pathlib.Path, **values: t.Any) -> Job:
+def stage_of_process(lab: Lab, host: str, guest: BareGuest) -> str:
+    """How far the record on ``host`` says that the move of a guest process has come."""
+    script = f'grep -l "{guest.name}" /var/lib/virtops-kvm/moves/guest-*.json | xargs -r cat'
+    told = lab.host(host).run(["sh", "-c", script], check=False).stdout
+    return str(json.loads(told)["stage"]) if told.strip() else ""
+
+
+def finished(lab: Lab, folder: pathlib.Path, playbook: str = "evacuate.yml", **values: t.Any) -> Job:
     """Run it to its end, which has to be a good one."""
-    ended = start(lab, folder, **values)
+    ended = start(lab, folder, playbook, **values)
     assert ended.status() == "successful", ended.stdout()
     return ended
 
@@ -139,10 +180,23 @@ def test_its_events_and_a_cancel_after_which_the_moves_end_by_themselves(
     assert [move["destination"] for move in artifacts["evacuate_result"]["ticket"]["moves"]] == [SOURCE, SOURCE]
     assert finished(lab, tmp_path / "4").changed() == 0
 
+    # Home by the ticket's text, as the report shows it; then one of them stopped, by its own playbook.
+    ticket = json.dumps(artifacts["evacuate_result"]["ticket"])
+    home = finished(lab, tmp_path / "5", "restore.yml", evacuate_return_ticket=ticket)
+    assert home.events("playbook_on_stats")[-1]["artifact_data"]["evacuate_result"]["status"] == "complete"
+    listed = {"offline_domains": "web01, müller db", "offline_source": "kvm", "offline_destination": SOURCE}
+    assert finished(lab, tmp_path / "6", "migrate_offline.yml", **listed).changed() == 0
+    listed.update(offline_domains="web01", offline_destination=DESTINATION, offline_may_stop="true")
+    assert finished(lab, tmp_path / "7", "migrate_offline.yml", **listed).changed() > 0
+    assert {one.name: one.where() for one in lab.guests} == {
+        "web01": {DESTINATION: "running"},
+        "müller db": {SOURCE: "running"},
+    }
+
 
 def test_a_cancel_that_takes_the_moves_back(lab: Lab, hosts: list[str], tmp_path: pathlib.Path) -> None:
     guest = slow_guest(lab, SOURCE)
-    pid = guest.qemu_pid(lab.host(SOURCE))
+    pid, other = guest.qemu_pid(lab.host(SOURCE)), hosts[2]
 
     def taken_back() -> None:
         wait_for(f"the move of {guest.name} to be given up", lambda: job(lab, guest, SOURCE) == "None", 300)
@@ -150,15 +204,34 @@ def test_a_cancel_that_takes_the_moves_back(lab: Lab, hosts: list[str], tmp_path
         still_here(guest, SOURCE, pid)
         nothing_left(lab, guest, DESTINATION)
 
-    started = start_and_wait(lab, guest, tmp_path / "1", evacuate_on_controller_loss="abort")
-    started.process.send_signal(signal.SIGTERM)
-    assert started.status() == "canceled"
+    cancelled = start_and_wait(lab, guest, tmp_path / "1", evacuate_on_controller_loss="abort")
+    cancelled.process.send_signal(signal.SIGTERM)
+    assert cancelled.status() == "canceled"
     taken_back()
 
-    # The end of a container, or of the machine: nobody is left to ask for anything.
-    started = start_and_wait(lab, guest, tmp_path / "2", evacuate_on_controller_loss="abort", evacuate_bandwidth=1)
+    # The end of a container, or of the machine: nobody is left to ask for anything. So also for a domain that is moved stopped, and for a
+    # guest process.
+    cold = lab.create_guest(SOURCE, "shutoff", size_mib=160, fill_mib=130)
+    bare = lab.create_bare_guest(other, size_mib=320, fill_mib=260)
+    bare.make_tap(lab.host(DESTINATION))
+    listed = {"block_names": bare.name, "block_source": other, "block_destination": DESTINATION}
+    single = start(lab, tmp_path / "3", "migrate_block.yml", **listed, block_bandwidth=1)
+    # libvirt lets nobody know which ports it is about to take.
+    in_transfer = "to be in the middle of its move"
+    wait_in_the_middle(single, f"{bare.name} {in_transfer}", lambda: stage_of_process(lab, other, bare) == "transfer")
+    started = start_and_wait(lab, guest, tmp_path / "2", evacuate_bandwidth=1)
+    wait_in_the_middle(started, f"{cold.name} {in_transfer}", lambda: stage(lab, SOURCE, cold) == "transfer")
     kill_tree(started.process.pid)
+    kill_tree(single.process.pid)
     taken_back()
+    wait_for(f"the move of {cold.name} to be given up", lambda: stage(lab, SOURCE, cold) == "undone", 300)
+    assert cold.where() == {SOURCE: "shut off"}
+    wait_for(f"that of {bare.name} to be given up", lambda: stage_of_process(lab, other, bare) == "undone", 300)
+    runs_on(bare, other)
+    clean(lab, bare, DESTINATION)
 
-    assert finished(lab, tmp_path / "3", evacuate_on_controller_loss="abort", evacuate_bandwidth=0).changed() > 0
+    assert finished(lab, tmp_path / "4", evacuate_bandwidth=0).changed() > 0
+    assert finished(lab, tmp_path / "5", "migrate_block.yml", **listed).changed() > 0
     arrived(guest, DESTINATION)
+    assert cold.where() == {DESTINATION: "shut off"}
+    runs_on(bare, DESTINATION)

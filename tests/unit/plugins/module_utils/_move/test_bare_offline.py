@@ -173,6 +173,21 @@ def test_a_wish_to_end_is_heard_while_it_shuts_down(
     assert not guest.ended
 
 
+def test_a_controller_that_is_not_heard_of_any_more_ends_it_while_it_shuts_down(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, copied: list[str]
+) -> None:
+    guest, far = Guest(-1), Far()
+    alive(monkeypatch, guest)
+    made = context(tmp_path, guest, far)
+    made.progress_id = "p1"
+    made.workspace.expect_controller("p1")
+    (tmp_path / "run/progress/p1.alive").write_text("-1000.0 0.0\n", encoding="utf-8")
+    with pytest.raises(KvmError, match="nothing was heard of the controller") as caught:
+        bare_offline.carry_out(made)
+    assert caught.value.error_code == "MOVE_ABORTED"
+    assert not guest.ended
+
+
 def test_what_came_in_the_way_since_is_nobody_s_to_remove(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, copied: list[str]
 ) -> None:
