@@ -63,8 +63,11 @@ def test_the_playbook_brings_guests_there_and_back_with_their_disks(
         assert (again.status, again.changed) == (0, 0), again.output
 
         # The old images are marked as out of date, so nothing is in the way.
-        home = migrate(lab, tmp_path, source, **wanted)
+        rules = [{"match": "name == 'common'", "priority": 1, "max_pause": 800}]
+        home = migrate(lab, tmp_path, source, **wanted, block_policies=rules)
         assert home.status == 0, home.output
+        first = home.result("migration_plan")["plan"]["moves"][0]
+        assert (first["domain"], first["max_downtime"]) == (common.name, 800)
         assert web.where() == common.where() == {source: "running"}
         assert archive.where() == {source: "shut off"}
         seen = watcher.fresh()["guests"][web.name]

@@ -97,10 +97,14 @@ def test_a_host_is_emptied_as_announced_and_filled_again(lab: Lab, hosts: list[s
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files
 
     (ticket,) = written(tmp_path, "return-ticket.json")
-    check = start(lab, "restore", tmp_path, "--check", evacuate_return_ticket=str(ticket))
-    home = start(lab, "restore", tmp_path, evacuate_return_ticket=str(ticket))
+    # By the same rules, but for where it goes, which the ticket says.
+    by_rules = {"evacuate_return_ticket": str(ticket), "evacuate_policies": rules}
+    check = start(lab, "restore", tmp_path, "--check", **by_rules)
+    home = start(lab, "restore", tmp_path, **by_rules)
     assert home.status == 0, home.output
     assert announced(home) == announced(check)
+    (planned,) = (one for one in home.result("restore_plan")["plan"]["moves"] if one["domain"] == "web01")
+    assert (planned["destination"], planned["max_downtime"]) == (SOURCE, 900)
     assert web.where() == special.where() == {SOURCE: "running"}
     assert archive.where() == {SOURCE: "shut off"}
     assert not cordoned(lab)

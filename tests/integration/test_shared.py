@@ -131,9 +131,12 @@ def test_the_playbook_brings_guests_there_and_back_and_tells_for_how_long_they_w
     service = {"type": "ping", "address": web.address}
     wanted = {"live_domains": [web.name, archive.name], "live_services": {web.name: service}}
 
-    refused = migrate(lab, tmp_path, destination, live_domains=[local.name])
+    copied = [{"name": "copies", "match": "name == 'web 01'", "method": "live_block"}]
+    names = [local.name, web.name]
+    refused = migrate(lab, tmp_path, destination, live_domains=names, live_policies=copied)
     assert refused.status != 0
-    assert "local cannot move, so nothing was started" in refused.output
+    assert "local, web 01 cannot move, so nothing was started" in refused.output
+    assert "This run moves by live_shared, and rule 1 (copies) of the policies asks for live_block" in refused.output
     assert "live_on_blocker=skip" in refused.output
     stranger = migrate(lab, tmp_path, destination, live_domains=[web.name], live_services={"wbe": service})
     assert stranger.status != 0

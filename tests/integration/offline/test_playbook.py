@@ -76,7 +76,9 @@ def test_listed_domains_move_as_announced_and_one_failure_stays_its_own(
     there.run(["sh", "-c", f"echo mine > {IMAGES}/bad.qcow2"])
     wanted = {"offline_domains": [web.name, archive.name, bad.name], "offline_may_stop": True}
 
-    forbidden = migrate(lab, tmp_path, offline_domains=[web.name])
+    # A rule does not permit what the run does not.
+    permitting = [{"match": "name", "may_stop": True}]
+    forbidden = migrate(lab, tmp_path, offline_domains=[web.name], offline_policies=permitting)
     assert forbidden.status != 0
     assert "which is not permitted" in forbidden.output
     assert forbidden.changed == 0
