@@ -145,7 +145,7 @@ def _against_policies(facts: t.Sequence[HostFacts], wanted: Wanted, options: Pla
             asks = f"{terms.by} of the policies asks for {terms.method}"
             if _method(options.method, terms.method) is None:
                 why = f"This run moves by {options.method}, and {asks}: move it by that method, or change the rule."
-            elif terms.method in STOPPED_METHODS and domain.uuid not in options.may_stop and domain.kind != PROCESS:
+            elif terms.method in STOPPED_METHODS and domain.uuid not in options.may_stop:
                 why = f"{asks[:1].upper()}{asks[1:]}, which stops it, and this run may not stop it."
             else:
                 continue

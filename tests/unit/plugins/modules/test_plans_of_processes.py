@@ -188,6 +188,8 @@ def test_a_stop_is_neither_chosen_without_need_nor_made_without_leave() -> None:
     listed = {"facts": fleet(process()), "domains": ["web02"], "destination": "kvm2"}
     assert any("not permitted" in one for one in why(ran(migration_plan, **listed)))
     assert moves(ran(migration_plan, **listed, may_stop=True)) == {"web02": ("process", "offline")}
+    ruled = ran(migration_plan, **listed, method="auto", policies=[{**offline, "may_stop": True}])
+    assert why(ruled) == ["Rule 1 of the policies asks for offline, which stops it, and this run may not stop it."]
     for method in ("seeded", "suspended"):
         other = why(ran(migration_plan, **listed, may_stop=True, method=method))
         assert any(f"Method {method} is for domains of libvirt" in one for one in other)
