@@ -143,7 +143,9 @@ options:
     choices: [abort, postcopy]
     default: abort
   postcopy:
-    description: Permit post-copy. When the network breaks during post-copy the guest stops.
+    description:
+      - Permit post-copy. When the network breaks during post-copy the guest stops, neither side may be ended, and another run ends
+        the move once the network is back and the rest of its memory has followed.
     type: bool
     default: false
   legacy_block:
@@ -190,8 +192,9 @@ options:
   accept:
     description:
       - Codes of findings that shall not stop the move, out of V(IMAGE_EXISTS) (an image that is in the way on the destination, and that no
-        process has open, is deleted) and V(DISK_SPACE_SHORT). What is in the way because both hosts share the storage is the disk itself,
-        and is never deleted (V(IMAGE_SHARED)).
+        process has open, is deleted; a block device, which nobody uses, is overwritten), V(DISK_SPACE_SHORT) and V(MEMORY_SHORT). What is
+        in the way because both hosts share the storage is the disk itself, and is never deleted (V(IMAGE_SHARED)).
+      - A block device is not made by a move. It has to be there, of exactly the size of the disk; for O(method=offline) it may be larger.
       - The image that the guest left on the destination when it moved away from there is out of date, and makes way by itself where
         nobody has written to it since.
     type: list
@@ -343,11 +346,12 @@ service:
 error_code:
   description:
     - A stable code for the failure. V(MOVE_ABORTED), V(MOVE_TIMEOUT), V(MOVE_STALLED), V(MOVE_FAILED), V(MIGRATION_FAILED),
-      V(MIRROR_FAILED), V(DESTINATION_FAILED), V(PORT_TAKEN), V(IMAGE_EXISTS), V(HARDWARE_DIFFERS), V(SHUTDOWN_TIMEOUT) and
+      V(MIRROR_FAILED), V(DESTINATION_FAILED), V(PORT_TAKEN), V(PORT_BLOCKED), V(IMAGE_EXISTS), V(HARDWARE_DIFFERS), V(SHUTDOWN_TIMEOUT) and
       V(TLS_UNAVAILABLE) mean that the guest is on the source as before, started again where an offline move had shut it down.
-      V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(MOVE_ABORTING_UNKNOWN), V(POSTCOPY_FAILED), V(GUEST_EXISTS),
-      V(GUEST_MOVED_AWAY) and V(MONITOR_UNUSABLE) mean that nothing was touched because it would not have been safe. V(GUEST_DIED)
-      means that the source ended by itself. V(PREFLIGHT_FAILED), or the code of the only finding, means that nothing was changed.
+      V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(MOVE_ABORTING_UNKNOWN), V(POSTCOPY_FAILED), V(GUEST_EXISTS), V(GUEST_MOVED_AWAY),
+      V(NAME_CONFLICT), V(UUID_CONFLICT), V(SAME_HOST) and V(MONITOR_UNUSABLE) mean that nothing was touched because it would not have been
+      safe. V(GUEST_DIED) means that the source ended by itself. V(PREFLIGHT_FAILED), or the code of the only finding, means that nothing
+      was changed.
   returned: failure
   type: str
   sample: MIRROR_FAILED

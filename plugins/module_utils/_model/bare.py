@@ -15,7 +15,7 @@ SWITCHING = "finish-migrate"
 INCOMING = "inmigrate"
 #: The guest has shut itself down, and its process stayed.
 SHUT_DOWN = "shutdown"
-OFFLINE = "offline"
+OFFLINE, SHARED = "offline", "live_shared"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,8 @@ class BareSighting:
     ``state`` is QEMU's run state, ``migration`` the status of its migration, empty where there is none. ``ours`` tells that the
     process is the one that this move started; ``gone`` that the one that this move started is proven to have ended. When
     ``reachable`` is false nothing else is known, and ``error`` says why; with an ``error`` a found process does not answer. ``described``
-    tells that there is no process, and a unit of qemu_guest for one.
+    tells that there is no process, and a unit of qemu_guest for one. ``name`` and ``uuid`` are those of its command line, empty where it
+    has none.
     """
 
     host: str
@@ -39,6 +40,8 @@ class BareSighting:
     gone: bool = False
     described: bool = False
     error: str = ""
+    name: str = ""
+    uuid: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

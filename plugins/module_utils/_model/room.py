@@ -22,7 +22,12 @@ RESERVE_BYTES = 512 * MIB
 
 def default_reserve(host: Host) -> int:
     """Bytes of memory that guests shall leave to the host itself."""
-    return max(RESERVE_BYTES, int(host.memory_total * RESERVE_PERCENT / 100))
+    return reserve_of(host.memory_total)
+
+
+def reserve_of(total: int) -> int:
+    """The same of a host that has ``total`` bytes in all."""
+    return max(RESERVE_BYTES, int(total * RESERVE_PERCENT / 100))
 
 
 def memory_available(host: Host, reserve: int) -> int:

@@ -21,7 +21,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import command, 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.serving import Request, Value, answer, hello, serve
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_host, bare_unit
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_facts, bare_host, bare_unit
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, processes, session, words
 
 RUN_DIR = "/run/virtops-kvm"
@@ -50,7 +50,7 @@ class Agent:
             "hello": hello,
             "tick": lambda: None,
             "look": self._look,
-            "facts": self._facts,
+            "facts": lambda **wanted: bare_facts.facts(self._state, **wanted),
             "claim": self._claim,
             "has_libvirt": bare_host.has_libvirt,
             "place": self._take_place,
@@ -171,6 +171,8 @@ class Agent:
         seen = {
             "pid": pid,
             "start": processes.start_time(pid),
+            "name": words.name_of(argv),
+            "uuid": words.uuid_of(argv),
             "state": "unknown",
             "libvirt": processes.is_libvirts(argv),
         }
@@ -179,38 +181,6 @@ class Agent:
                 with contextlib.suppress(KvmError), session.connect(address, timeout=_LOOK_SECONDS) as monitor:
                     return {**seen, "state": monitor.execute("query-status", timeout=_LOOK_SECONDS)["status"]}
         return seen
-
-    def _facts(
-        self,
-        program: str = "",
-        needs: t.Sequence[str] = (),
-        places: t.Sequence[str] = (),
-        images: t.Sequence[str] = (),
-        interfaces: t.Sequence[str] = (),
-        user: str = "",
-        domain: t.Sequence[str] = (),
-        name: str = "",
-        uuid: str = "",
-    ) -> Value:
-        """What the move wants to know of this host before it begins."""
-        found = shutil.which(program, path=command.environment()["PATH"]) if program else None
-        there = [name for _number, name in socket.if_nameindex()]
-        machines = ""
-        if found:
-            machines = command.run([found, "-machine", "help"], timeout=_PROGRAM_SECONDS).stdout
-        return {
-            "program": found or "",
-            "machines": [line.split()[0] for line in machines.splitlines()[1:] if line.strip()],
-            "missing": [path for path in needs if not os.path.exists(path)],
-            "folders": [path for path in places if not os.path.isdir(path)],
-            "existing": [path for path in images if os.path.lexists(path)],
-            "stamps": {path: bare_host.stamp(path) for path in images},
-            "leftover": departed.leftovers(name, uuid, self._state) if images and name else [],
-            "interfaces": [name for name in interfaces if name not in there],
-            "user": not user or bare_host.has_user(user),
-            "domain": bare_domain.facts(*domain) if domain else {},
-            "free": {folder: bare_host.free(folder) for folder in {os.path.dirname(path) for path in images}},
-        }
 
     # ---- making ----
 

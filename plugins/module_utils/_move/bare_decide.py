@@ -13,6 +13,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
     HANDED_OVER,
     INCOMING,
     OFFLINE,
+    SHARED,
     SHUT_DOWN,
     SWITCHING,
     BareJournal,
@@ -93,7 +94,8 @@ def _off(name: str, source: BareSighting, there: BareSighting, journal: BareJour
 
 
 def _torn(name: str, source: BareSighting, there: BareSighting) -> Decision:
-    if source.found and source.migration in ("postcopy-active", "postcopy-device") and there.found and not there.error:
+    both = source.found and there.found and not there.error
+    if both and source.migration in ("postcopy-active", "postcopy-device"):
         return Decision(
             REFUSE,
             "POSTCOPY_RUNNING",
@@ -104,7 +106,8 @@ def _torn(name: str, source: BareSighting, there: BareSighting) -> Decision:
         REFUSE,
         "POSTCOPY_FAILED",
         f"The post-copy migration of the guest '{name}' from {source.host} to {there.host} broke, and each side holds a part of its "
-        "memory. Do not end either side: restore the network, then recover it on both monitors ('migrate_recover', 'migrate -r').",
+        "memory. Do not end either side: restore the network and run again; where both monitors say 'postcopy-paused' by then, recover it "
+        "on them first ('migrate_recover', 'migrate -r').",
     )
 
 
@@ -130,11 +133,23 @@ def _here(name: str, source: BareSighting, there: BareSighting, journal: BareJou
         return Decision(UNDO)
     if stopped and source.migration not in ("completed", "postcopy-active", "postcopy-paused"):
         return Decision(UNDO)
+    if stopped and there.gone and journal is not None and journal.method == SHARED and not _never_continued(journal):
+        return _outdated(name, source, there)
     if stopped and there.gone:
         return Decision(RESUME)
     if stopped:
         return Decision(REFUSE, "OWNERSHIP_UNPROVEN", _unproven(name, source, there, "has no record of it"))
     return Decision(UNDO) if _open(journal) else Decision(MOVE)
+
+
+def _outdated(name: str, source: BareSighting, there: BareSighting) -> Decision:
+    return Decision(
+        REFUSE,
+        "GUEST_DIED",
+        f"The guest '{name}' ended on {there.host} after it was told to run there. Its disks are on storage that both hosts share and may "
+        f"have newer data than its memory on {source.host} (process {source.pid}, {source.state}) knows of: going on with that would "
+        f"damage them. Nothing was touched. End that process, and start the guest anew.",
+    )
 
 
 def _not_here(name: str, source: BareSighting, there: BareSighting, journal: BareJournal | None) -> Decision:
@@ -178,11 +193,31 @@ def _never_continued(journal: BareJournal | None) -> bool:
 
 
 def _foreign(name: str, source: BareSighting, there: BareSighting, journal: BareJournal | None) -> Decision:
+    if source.found and _are_two(source.name, there.name) != _are_two(source.uuid, there.uuid):
+        return _namesake(name, source, there)
     if source.found and source.state not in _STOPPED and there.state != "unknown":
         return _twice(name, source, there) if there.state == "running" else _in_the_way(name, source, there)
     if not source.found and not _open(journal):
         return Decision(ALREADY_THERE)
     return _in_the_way(name, source, there)
+
+
+def _are_two(here: str, there: str) -> bool:
+    """Whether both are told, and differ."""
+    return bool(here and there) and here != there
+
+
+def _namesake(name: str, source: BareSighting, there: BareSighting) -> Decision:
+    """Another guest that has the name or the UUID of this one. Whoever takes it for a second copy might end the wrong one."""
+    code, what = "NAME_CONFLICT", f"another guest '{there.name}', with the UUID {there.uuid}"
+    if _are_two(source.name, there.name):
+        code, what = "UUID_CONFLICT", f"another guest, '{there.name}', with the same UUID {there.uuid}"
+    return Decision(
+        REFUSE,
+        code,
+        f"The guest '{name}' cannot move from {source.host} to {there.host}, which has {what} (process {there.pid}, {there.state}). "
+        "Nothing was touched. Rename or end one of the two, or choose another destination.",
+    )
 
 
 def _in_the_way(name: str, source: BareSighting, there: BareSighting) -> Decision:

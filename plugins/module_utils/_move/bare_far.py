@@ -10,16 +10,24 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import clock as clock_module
-from ansible_collections.virtops.kvm.plugins.module_utils._core import command, errors, serving, statefile
+from ansible_collections.virtops.kvm.plugins.module_utils._core import command, errors, mounts, serving, statefile
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import device, digest, inuse
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_agent, bare_domain, bare_host, bare_unit
+from ansible_collections.virtops.kvm.plugins.module_utils._move import (
+    bare_agent,
+    bare_domain,
+    bare_facts,
+    bare_host,
+    bare_unit,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import (
     address,
     argv,
     departed,
+    domainfiles,
     processes,
     schema,
     session,
@@ -32,8 +40,12 @@ SHIPPED: tuple[t.Any, ...] = (
     errors,
     clock_module,
     command,
+    mounts,
     statefile,
     serving,
+    digest,
+    device,
+    inuse,
     argv,
     words,
     schema,
@@ -42,9 +54,11 @@ SHIPPED: tuple[t.Any, ...] = (
     session,
     processes,
     departed,
+    domainfiles,
     bare_domain,
     bare_unit,
     bare_host,
+    bare_facts,
     bare_agent,
 )
 _CALL_SECONDS = 90.0
@@ -61,7 +75,7 @@ class Far(t.Protocol):
         """What is there of the guest, and the record that this end keeps."""
 
     def facts(self, **wanted: t.Any) -> dict[str, t.Any]:
-        """What the host has of what is named: program, needs, places, images, interfaces, user."""
+        """What the host has of what is named (see ``bare_facts``)."""
 
     def call(self, verb: str, **arguments: t.Any) -> t.Any:
         """Let the agent do something; raises what it raised."""
@@ -175,7 +189,10 @@ def sighting(host: str, seen: t.Mapping[str, t.Any]) -> BareSighting:
         )  # fmt: skip
     if others:
         first = others[0]
-        return BareSighting(host, found=True, pid=first["pid"], start=first["start"], state=first["state"], gone=gone)
+        return BareSighting(
+            host, found=True, pid=first["pid"], start=first["start"], state=first["state"], gone=gone, name=first["name"],
+            uuid=first["uuid"],
+        )  # fmt: skip
     return BareSighting(host, gone=gone)
 
 
@@ -183,3 +200,14 @@ def record_data(journal: BareJournal) -> dict[str, t.Any]:
     """The record as the agent keeps it."""
     data: dict[str, t.Any] = to_data(journal)
     return data
+
+
+def refuse_one_host(name: str, source: str, far: Far) -> None:
+    """Raises SAME_HOST where the destination is this very host: the guest's own process would be taken for a second copy of it."""
+    if far.facts().get("place") == bare_host.place():
+        raise KvmError(
+            "SAME_HOST",
+            f"The guest '{name}' cannot move from {source} to {far.host}: the destination is this same host. Nothing was touched. Name "
+            "another host as the destination, and run the task on the one that has the guest.",
+            host=far.host,
+        )

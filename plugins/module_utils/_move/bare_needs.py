@@ -12,14 +12,19 @@ import posixpath
 import secrets
 import typing as t
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT, hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
+from ansible_collections.virtops.kvm.plugins.module_utils._model.room import reserve_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_host import stamp
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import tls
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import parse
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.derive import Derived
+
+#: What QEMU calls the formats in which a disk is as long as its device.
+RAW = ("raw", "host_device")
 
 
 def lacks(
@@ -30,19 +35,24 @@ def lacks(
     media: t.Sequence[MovedDisk],
     user: str,
     machine: str,
+    memory: int,
 ) -> list[Finding]:
-    """What the destination lacks for a guest of which ``disks`` are copied, ``stay`` are on storage that both share, ``media`` brought."""
+    """What the destination lacks for a guest of which ``disks`` are copied, ``stay`` are on storage that both share, ``media`` brought.
+
+    ``memory`` is the guest's, in bytes.
+    """
     program, host, subject = derived.argv[0], context.far.host, f"host {context.far.host}"
     images = [disk.path for disk in disks if not disk.path.startswith("/dev/")]
     devices = [disk.path for disk in disks if disk.path.startswith("/dev/")]
     made = {disk.path for disk in media}
-    needs = [path for path in (*derived.needs, *devices) if path not in made]
+    needs = [path for path in derived.needs if path not in made]
     needs += [disk.path for disk in stay if disk.path.startswith("/") and disk.path not in needs]
     facts = context.far.facts(
         program=program,
         needs=needs,
         places=list(derived.places),
         images=images,
+        devices=devices,
         interfaces=[*derived.bridges, *(_fixed_taps(derived) if context.options.target != LIBVIRT else ())],
         user=user,
         name=context.name,
@@ -79,11 +89,84 @@ def lacks(
                 f"image {path}",
                 f"{host} has {path} already.",
                 "Move it away, or accept that it is replaced.",
-                path,
+                path=path,
             )
         )
     found += _space(context, disks, facts["free"])
+    found += [
+        one
+        for disk in disks
+        if disk.path in facts["devices"]
+        for one in _device(context, disk, facts["devices"][disk.path])
+    ]
+    found += _memory(context, derived, memory, facts["memory"])
+    if context.options.target != LIBVIRT:
+        found += _namesakes(context, facts["domains"])
     return found
+
+
+def _namesakes(context: BareContext, domains: t.Sequence[t.Sequence[str]]) -> list[Finding]:
+    """Domains of the destination's libvirt that are off: somebody may start one while the guest runs there."""
+    found = []
+    for name, uuid in domains:
+        same = "UUID" if context.uuid and uuid.lower() == context.uuid.lower() else "name"
+        found.append(
+            hard_blocker(
+                f"{same.upper()}_CONFLICT", f"guest {context.name}",
+                f"libvirt on {context.far.host} has a domain '{name}' ({uuid}) with the {same} of the guest '{context.name}'.",
+                "Rename or undefine one of the two.", name=name, uuid=uuid,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _device(context: BareContext, disk: MovedDisk, seen: t.Mapping[str, t.Any]) -> t.Iterator[Finding]:
+    """A block device is not made by a move: it has to be there, of the right size, free, and its content has to be nobody's."""
+    host, size, larger = context.far.host, seen["size"], context.options.method == OFFLINE
+    evidence = {"path": disk.path, "disk": disk.key, "source": disk.size, "destination": size}
+    if size < 0:
+        yield hard_blocker(
+            "FILE_MISSING", f"disk {disk.key}", f"{host} has no block device {disk.path} for the disk {disk.key} of '{context.name}'.",
+            f"Create it there with {'at least' if larger else 'exactly'} {disk.size} bytes, or map the disk to a file.", **evidence,
+        )  # fmt: skip
+    elif disk.format in RAW and (size < disk.size or (size > disk.size and not larger)):
+        yield hard_blocker(
+            "DISK_SIZE_MISMATCH", f"disk {disk.key}",
+            f"{disk.path} on {host} has {size} bytes, and the disk {disk.key} of '{context.name}' has {disk.size}"
+            f"{'' if larger else '; a disk that is copied while its guest runs needs exactly the same'}.",
+            "Recreate it in that size, or map the disk to another place.", **evidence,
+        )  # fmt: skip
+    elif seen["used"]:
+        yield hard_blocker(
+            "IMAGE_EXISTS", f"disk {disk.key}",
+            f"{disk.path} on {host}, where the disk {disk.key} of '{context.name}' would go, is in use ({seen['used']}).",
+            "Unmount it or shut off its user, or map the disk to another place.", **evidence,
+        )  # fmt: skip
+    else:
+        yield _acceptable(
+            context, "IMAGE_EXISTS", f"disk {disk.key}",
+            f"{disk.path} on {host}, where the disk {disk.key} of '{context.name}' would go, is a block device, whose content is "
+            "overwritten.",
+            "Look at what it has, and accept that it is overwritten, or map the disk to another place.", **evidence,
+        )  # fmt: skip
+
+
+def _memory(context: BareContext, derived: Derived, needed: int, there: t.Mapping[str, int]) -> list[Finding]:
+    """Whether the destination has the guest's memory to give. What lies in a file, as huge pages do, only QEMU there can tell."""
+    if not there or any("mem-path" in word or "hugetlb" in word for word in derived.argv):
+        return []
+    reserve = reserve_of(there["total"])
+    available = there["available"] - reserve
+    if needed <= available:
+        return []
+    return [
+        _acceptable(
+            context, "MEMORY_SHORT", f"host {context.far.host}",
+            f"The guest '{context.name}' needs {format_bytes(needed)} of memory, and {context.far.host} has "
+            f"{format_bytes(max(0, available))} for guests (its reserve of {format_bytes(reserve)} aside).",
+            "Choose a destination with more, or shrink or stop guests there.", needed=needed, available=available, reserve=reserve,
+        )
+    ]  # fmt: skip
 
 
 def certificates(context: BareContext) -> list[Finding]:
@@ -111,9 +194,9 @@ def _fixed_taps(derived: Derived) -> list[str]:
     return [keys.get("ifname") for keys in lines if keys.get("script") == "no" and keys.get("ifname")]
 
 
-def _acceptable(context: BareContext, code: str, subject: str, message: str, remedy: str, path: str) -> Finding:
+def _acceptable(context: BareContext, code: str, subject: str, message: str, remedy: str, **evidence: t.Any) -> Finding:
     severity = WARNING if code in context.options.accept else BLOCKER
-    return Finding(code, severity, subject, message, {"path": path}, remedy, ACCEPT)
+    return Finding(code, severity, subject, message, evidence, remedy, ACCEPT)
 
 
 def _space(context: BareContext, disks: t.Sequence[MovedDisk], free: t.Mapping[str, int]) -> list[Finding]:
@@ -125,7 +208,7 @@ def _space(context: BareContext, disks: t.Sequence[MovedDisk], free: t.Mapping[s
     return [
         _acceptable(
             context, "DISK_SPACE_SHORT", f"folder {folder}",
-            f"{context.far.host} has {free[folder]} bytes free at {folder}, and the disks have {size} there.", "Make room.", folder,
+            f"{context.far.host} has {free[folder]} bytes free at {folder}, and the disks have {size} there.", "Make room.", path=folder,
         )
         for folder, size in wanted.items()
         if size > free[folder]

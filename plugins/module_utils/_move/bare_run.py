@@ -28,11 +28,12 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import 
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_decide as table
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import refuse_one_host
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import bring_media
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import carry_on, carry_out, finish_there
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_places import places
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_record import opened
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import make_ready, prepare, transfer
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import make_ready, prepare
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import survey_still
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_survey import survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch import (
@@ -42,6 +43,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch impo
     switch,
     verify,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_transfer import transfer
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_undo import calm, look_here, take_back, unblock
 
 MOVED, ALREADY_THERE, FINISHED, UNDONE = "moved", "already_there", "finished", "undone"
@@ -91,6 +93,8 @@ class _Run:
         """Look, decide, act."""
         context = self._context
         source, there, decision = self._look()
+        if there.reachable and not context.settle_only:
+            refuse_one_host(context.name, context.source_host, context.far)
         if decision.action == table.REFUSE:
             raise self._refusal(decision, source, there)
         if decision.action == table.ALREADY_THERE:

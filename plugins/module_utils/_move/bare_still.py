@@ -88,7 +88,7 @@ def survey_still(context: BareContext, *, probe: bool) -> BarePlan:
     stay = one_and_the_same(context, disks, probe=probe)
     copied = [disk for disk in disks if disk not in stay]
     user = context.options.user or unit.user
-    findings += lacks(context, derived, copied, stay, (), user, machine)
+    findings += lacks(context, derived, copied, stay, (), user, machine, memory_of(parse(argv)))
     if context.options.base == "shared":
         findings += prove_bases(context, _bases(context, copied))
     return BarePlan(

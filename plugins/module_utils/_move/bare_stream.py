@@ -38,6 +38,8 @@ def tell_here(context: BareContext, name_in_certificate: str) -> None:
         "max-bandwidth": mirror.bandwidth_of(options.bandwidth),
         "downtime-limit": options.max_downtime,
     }
+    if options.postcopy:
+        parameters["max-postcopy-bandwidth"] = options.bandwidth * mirror.MIB
     if name_in_certificate:
         parameters["tls-hostname"] = name_in_certificate
     mirror.apply(source, mirror.settings(source, wanted), parameters)

@@ -43,6 +43,7 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
     ask = context.source().execute
     argv, cwd = processes.argv_of(pid), processes.cwd_of(pid)
     seen = visible.see(ask)
+    memory = sum(seen.memory.values())
     blocks = ask("query-block")
     findings = _blockers(context, ask)
     disks, media = _disks(context, blocks, findings)
@@ -67,12 +68,12 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
         derived = Derived((program, *context.options.destination_arguments), places=derived.places)
     domain = ""
     if context.options.target == LIBVIRT:
-        domain, bridges, reasons = adoption(context, argv, derived.argv, sum(seen.memory.values()))
+        domain, bridges, reasons = adoption(context, argv, derived.argv, memory)
         derived = dataclasses.replace(derived, bridges=bridges)
         findings += reasons
     copied, stay = _copied(context, disks, probe)
     user = _user(context, pid, argv)
-    findings += lacks(context, derived, copied, stay, media_disks, user, seen.machine)
+    findings += lacks(context, derived, copied, stay, media_disks, user, seen.machine, memory)
     if context.options.method == "live_shared" and probe:
         findings += unshared(context, disks)
     if context.options.method == "live_block" and probe:
@@ -90,7 +91,7 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
         state=_state(context, ask("query-status")["status"]),
         source_unit=unit,
         visible=seen,
-        memory=sum(seen.memory.values()),
+        memory=memory,
         findings=tuple(findings),
         changes=tuple(changes(context, copied, media_disks, gone_media, unit)),
         home=derive(argv, cwd, GuestMapping(), Seen(seen.machine, {}, frozenset(), added, gone)).argv,

@@ -16,15 +16,13 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import command, 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_postcopy import RUNNING, wait_for_memory
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import STEP_SECONDS, waited
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, mirror, processes
 
 _END_SECONDS = 120.0
 _PROGRAM_SECONDS = 90.0
 _LOOKS, _BETWEEN = 3, 0.05
-#: The destination may run, and its memory follows.
-_FOLLOW_POLL = 0.2
-_POSTCOPY = "postcopy-active"
 
 
 def switch(context: BareContext, mirrors: mirror.Mirrors) -> None:
@@ -37,7 +35,7 @@ def switch(context: BareContext, mirrors: mirror.Mirrors) -> None:
         waited(
             context,
             lambda: _outgoing(context),
-            lambda state: state in ("completed", _POSTCOPY),
+            lambda state: state in ("completed", RUNNING),
             f"{context.source_host} to hand over",
         )
         with contextlib.suppress(KvmError):
@@ -65,7 +63,7 @@ def arrived(context: BareContext) -> None:
     waited(
         context,
         lambda: (context.there("query-status")["status"], context.there("query-migrate").get("status")),
-        lambda seen: seen[0] in ("paused", "running") and seen[1] in ("completed", _POSTCOPY, None),
+        lambda seen: seen[0] in ("paused", "running") and seen[1] in ("completed", RUNNING, None),
         f"the guest to arrive on {context.far.host}",
     )
     with contextlib.suppress(KvmError):
@@ -102,7 +100,7 @@ def release(context: BareContext) -> tuple[str, ...]:
     journal = context.record_now()
     with context.stage("release"):
         context.tell("release")
-        _memory_followed(context)
+        wait_for_memory(context)
         end_source(context)
         if journal.source_run:
             shutil.rmtree(journal.source_run, ignore_errors=True)
@@ -118,30 +116,6 @@ def release(context: BareContext) -> tuple[str, ...]:
     }
     context.record(stage="done", error_code="", message="", left=left)
     return tuple(kept)
-
-
-def _memory_followed(context: BareContext) -> None:
-    """After post-copy the source is needed until the last page has gone. Raises POSTCOPY_FAILED."""
-    if context.monitor is None:
-        return
-    while True:
-        try:
-            state = context.source().execute("query-migrate").get("status", "completed")
-        except KvmError as exc:
-            if exc.error_code != "MONITOR_GONE":
-                raise
-            return
-        if state == "completed":
-            return
-        if state not in (_POSTCOPY, "device"):
-            raise KvmError(
-                "POSTCOPY_FAILED",
-                f"The post-copy migration of the guest '{context.name}' to {context.far.host} is {state}; each side holds a part of its "
-                "memory. Do not end either side: restore the network, then recover it on both monitors.",
-                state=state,
-            )
-        context.tell("release", "its memory follows")
-        context.clock.sleep(_FOLLOW_POLL)
 
 
 def end_source(context: BareContext, *, for_good: bool = True) -> None:

@@ -24,7 +24,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_decide import BEFORE_SWITCH
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import bring_home, stay_after_shutdown
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import unit_here
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, processes, tls
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, processes, tls, words
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.monitor import connect
 
 _HUNG_SECONDS = 5.0
@@ -39,7 +39,10 @@ def look_here(context: BareContext) -> BareSighting:
         described = context.options.method == OFFLINE and unit_here(context.name) is not None
         return BareSighting(context.source_host, described=described)
     pid = pids[0]
-    seen = BareSighting(context.source_host, found=True, pid=pid, start=processes.start_time(pid))
+    argv = processes.argv_of(pid)
+    seen = BareSighting(
+        context.source_host, found=True, pid=pid, start=processes.start_time(pid), name=words.name_of(argv), uuid=words.uuid_of(argv),
+    )  # fmt: skip
     try:
         monitor = reachable_monitor(context)
         state = monitor.execute("query-status", timeout=_HUNG_SECONDS)["status"]
@@ -171,9 +174,12 @@ def _kill_there(context: BareContext) -> bool:
 def _source_goes_on(context: BareContext, dead: bool) -> None:
     monitor = reachable_monitor(context)
     mirror.cancel(monitor)
-    wait_until(
-        context.clock, lambda: mirror.running(monitor), lambda left: not left, what="the mirrors to end", timeout=_SETTLE_SECONDS,
-    )  # fmt: skip
+    try:
+        _mirrors_ended(context, monitor, _HUNG_SECONDS)
+    except TimeoutExpired:
+        # They wait for an answer that the link does not bring any more.
+        mirror.yank(monitor)
+        _mirrors_ended(context, monitor, _SETTLE_SECONDS)
     mirror.clear(monitor)
     tls.drop(monitor.execute)
     state = monitor.execute("query-status")["status"]
@@ -192,6 +198,12 @@ def _source_goes_on(context: BareContext, dead: bool) -> None:
         _boots_again(context, state)
     if journal is not None:
         _insert_again(context, monitor)
+
+
+def _mirrors_ended(context: BareContext, monitor: t.Any, seconds: float) -> None:
+    wait_until(
+        context.clock, lambda: mirror.running(monitor), lambda left: not left, what="the mirrors to end", timeout=seconds,
+    )  # fmt: skip
 
 
 def _boots_again(context: BareContext, state: str) -> None:

@@ -16,11 +16,10 @@ import re
 import shutil
 import stat
 import typing as t
-from xml.etree import ElementTree
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import command, statefile
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu import commandline, departed
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import commandline, departed, domainfiles
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.conflicts import Rival
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.description import own_uuid
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.guest_plan import NewFile
@@ -28,8 +27,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu.guest_plan impor
 #: Whom distributions let QEMU run as.
 USERS = ("libvirt-qemu", "qemu")
 EMULATORS = ("qemu-system-x86_64", "/usr/libexec/qemu-kvm")
-#: libvirt's definitions of the domains of this host.
-DOMAINS = "/etc/libvirt/qemu/*.xml"
 _QEMU = re.compile(r"qemu-system-\w+|qemu-kvm")
 _LOCKED = re.compile(r"Failed to get .*lock")
 
@@ -225,18 +222,7 @@ def words_of(pid: int) -> tuple[str, ...]:
 
 
 def _domains(real: t.Callable[[str], str]) -> t.Iterator[Rival]:
-    """The domains that libvirt would start, from its own files: it need not run, and Python need not know it."""
-    for path in sorted(glob.glob(DOMAINS)):
-        try:
-            root = ElementTree.parse(path).getroot()
-        except (OSError, ElementTree.ParseError):
-            continue
-        name = root.findtext("name")
-        writes: set[str] = set()
-        reads: set[str] = set()
-        for disk in root.iterfind("devices/disk"):
-            source = disk.find("source")
-            place = None if source is None else source.get("file") or source.get("dev")
-            if place:
-                (reads if disk.find("readonly") is not None else writes).add(real(place))
-        yield Rival(f"the libvirt domain '{name}'", name, root.findtext("uuid"), frozenset(writes), frozenset(reads))
+    """The domains that libvirt would start."""
+    for one in domainfiles.defined():
+        writes, reads = (frozenset(map(real, paths)) for paths in (one.writes, one.reads))
+        yield Rival(f"the libvirt domain '{one.name}'", one.name, one.uuid, writes, reads)

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 
-from tests.integration.qemu.trips import Trip, clean, held, killed, move, ready, runs_on
+from tests.integration.qemu.trips import Trip, clean, half_copied, held, killed, move, ready, runs_on, signal
 from tests.lab.shell import wait_for
 
 if t.TYPE_CHECKING:
@@ -23,13 +23,6 @@ def guest(lab: Lab, hosts: list[str]) -> BareGuest:
     made = lab.create_bare_guest(hosts[0], fill_mib=24)
     ready(lab, made)
     return made
-
-
-def signal(lab: Lab, guest: BareGuest, host: str, name: str) -> None:
-    """Send a signal to the guest's process on a host."""
-    pids = guest.processes(lab.host(host))
-    assert len(pids) == 1, pids
-    lab.host(host).run(["kill", f"-{name}", str(next(iter(pids)))])
 
 
 def test_the_module_is_killed_at_every_stage(lab: Lab, hosts: list[str], guest: BareGuest) -> None:
@@ -59,15 +52,12 @@ def test_the_module_is_killed_at_every_stage(lab: Lab, hosts: list[str], guest: 
 
 def test_what_befalls_a_move_in_its_midst(lab: Lab, hosts: list[str], guest: BareGuest) -> None:
     here, there = hosts[:2]
-    place, image = lab.host(there), guest.disks[0]
+    place = lab.host(there)
     module = "kill -TERM $(pgrep -f '[q]emu_migration /tmp/move-')"
-    half_way = f"test $(stat -c %b {image} 2>/dev/null || echo 0) -gt 6000"
     with lab.watch([guest]) as watcher:
         for act, code in (("abort", "MOVE_ABORTED"), ("kill", "MIRROR_FAILED")):
             trip = Trip(lab, guest, here, there, bandwidth=3)
-            wait_for(
-                "a part of the disk", lambda: place.run(["sh", "-c", half_way], check=False).returncode == 0, 120, 0.2
-            )
+            half_copied(lab, guest, there)
             if act == "abort":
                 lab.host(here).run(["sh", "-c", module])
             else:

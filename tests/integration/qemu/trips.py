@@ -156,3 +156,18 @@ def clean(lab: Lab, guest: BareGuest, host: str) -> None:
 
 def exists(host: Host, path: str) -> bool:
     return host.run(["test", "-e", path], check=False).returncode == 0
+
+
+def signal(lab: Lab, guest: BareGuest, host: str, name: str) -> None:
+    """Send a signal to the guest's process on a host."""
+    pids = guest.processes(lab.host(host))
+    assert len(pids) == 1, pids
+    lab.host(host).run(["kill", f"-{name}", str(next(iter(pids)))])
+
+
+def half_copied(lab: Lab, guest: BareGuest, host: str) -> None:
+    """Wait until a part of its first disk is on a host, 3 MiB of it."""
+    image = f"test $(stat -c %b {guest.disks[0]} 2>/dev/null || echo 0) -gt 6000"
+    wait_for(
+        "a part of the disk", lambda: lab.host(host).run(["sh", "-c", image], check=False).returncode == 0, 120, 0.2
+    )

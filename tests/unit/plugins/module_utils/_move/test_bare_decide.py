@@ -21,6 +21,7 @@ STANDS = BareSighting("kvm1", found=True, pid=7, state="finish-migrate", migrati
 HANDED = BareSighting("kvm1", found=True, pid=7, state="postmigrate", migration="completed")
 HUNG = BareSighting("kvm1", found=True, pid=7, error="it does not answer.")
 POSTCOPY = BareSighting("kvm1", found=True, pid=7, state="finish-migrate", migration="postcopy-paused")
+FOLLOWS = BareSighting("kvm1", found=True, pid=7, state="postmigrate", migration="postcopy-active")
 
 EMPTY = BareSighting("kvm2")
 AWAY = BareSighting("kvm2", reachable=False, error="no route")
@@ -30,6 +31,7 @@ ARRIVED = BareSighting("kvm2", found=True, pid=9, state="running", migration="co
 DEAD = BareSighting("kvm2", gone=True)
 MUTE = BareSighting("kvm2", found=True, pid=9, ours=True, error="it does not answer.")
 OTHER = BareSighting("kvm2", found=True, pid=9, state="running")
+TORN = BareSighting("kvm2", found=True, pid=9, state="running", migration="postcopy-paused", ours=True)
 
 
 def journal(stage: str) -> BareJournal | None:
@@ -85,7 +87,16 @@ def journal(stage: str) -> BareJournal | None:
         (RUNS, HAS_ALL, "verify", table.REFUSE, "TWO_RUNNING_COPIES"),
         # What cannot be asked is left alone.
         (HUNG, EMPTY, "-", table.REFUSE, "MONITOR_UNUSABLE"),
+        # After post-copy neither side may end: forward, or not at all.
         (POSTCOPY, ARRIVED, "switch", table.REFUSE, "POSTCOPY_FAILED"),
+        (POSTCOPY, TORN, "release", table.REFUSE, "POSTCOPY_FAILED"),
+        (POSTCOPY, DEAD, "release", table.REFUSE, "POSTCOPY_FAILED"),
+        (POSTCOPY, AWAY, "release", table.REFUSE, "POSTCOPY_FAILED"),
+        (POSTCOPY, MUTE, "release", table.REFUSE, "POSTCOPY_FAILED"),
+        (FOLLOWS, ARRIVED, "release", table.REFUSE, "POSTCOPY_RUNNING"),
+        (FOLLOWS, TORN, "release", table.REFUSE, "POSTCOPY_RUNNING"),
+        (FOLLOWS, AWAY, "release", table.REFUSE, "POSTCOPY_FAILED"),
+        (NONE, TORN, "release", table.REFUSE, "POSTCOPY_FAILED"),
     ],
 )
 def test_the_table(source: BareSighting, there: BareSighting, stage: str, action: str, code: str) -> None:
@@ -97,12 +108,14 @@ def test_the_table(source: BareSighting, there: BareSighting, stage: str, action
 @pytest.mark.parametrize(
     "stage", ["-", "claim", "prepare", "transfer", "switch", "verify", "release", "done", "undone"]
 )
-@pytest.mark.parametrize("source", [RUNS, SENDS, STANDS, HANDED, HUNG, POSTCOPY, NONE])
-@pytest.mark.parametrize("there", [EMPTY, AWAY, WAITS, HAS_ALL, ARRIVED, DEAD, MUTE, OTHER])
+@pytest.mark.parametrize("source", [RUNS, SENDS, STANDS, HANDED, HUNG, POSTCOPY, FOLLOWS, NONE])
+@pytest.mark.parametrize("there", [EMPTY, AWAY, WAITS, HAS_ALL, ARRIVED, DEAD, MUTE, OTHER, TORN])
 def test_no_row_lets_two_copies_run(source: BareSighting, there: BareSighting, stage: str) -> None:
     found = table.decide("web", source, there, journal(stage))
     if found.action == table.RESUME:
         assert there.gone
+    if "postcopy" in source.migration + there.migration:
+        assert found.action == table.REFUSE
     if found.action == table.FINISH:
         assert there.ours
         assert there.state == "paused"
@@ -114,6 +127,40 @@ def test_no_row_lets_two_copies_run(source: BareSighting, there: BareSighting, s
     if found.action == table.MOVE:
         assert source.state == "running"
         assert not there.found
+
+
+@pytest.mark.parametrize(
+    ("stage", "action"), [("switch", table.RESUME), ("verify", table.REFUSE), ("release", table.REFUSE)]
+)
+def test_memory_that_shared_disks_may_have_overtaken_does_not_go_on(stage: str, action: str) -> None:
+    shared = dataclasses.replace(JOURNAL, method="live_shared", stage=stage)
+    found = table.decide("web", HANDED, DEAD, shared)
+    assert (found.action, found.code) == (action, "GUEST_DIED" if action == table.REFUSE else "")
+
+
+ONE, TWO = "0badcafe-0000-4000-8000-000000000001", "0badcafe-0000-4000-8000-000000000002"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "code"),
+    [
+        (("web", ONE), ("web", TWO), "NAME_CONFLICT"),
+        (("web", ONE), ("old", ONE), "UUID_CONFLICT"),
+        (("web", ONE), ("web", ONE), "TWO_RUNNING_COPIES"),
+        (("web", ONE), ("web", ""), "TWO_RUNNING_COPIES"),
+        (("web", ""), ("web", ""), "TWO_RUNNING_COPIES"),
+    ],
+)
+def test_another_guest_of_that_name_or_uuid_is_no_second_copy(
+    here: tuple[str, str], there: tuple[str, str], code: str
+) -> None:
+    source, other = (
+        dataclasses.replace(RUNS, name=here[0], uuid=here[1]),
+        dataclasses.replace(OTHER, name=there[0], uuid=there[1]),
+    )
+    found = table.decide("web", source, other, None)
+    assert (found.action, found.code) == (table.REFUSE, code)
+    assert ("by hand at once" in found.message) == (code == "TWO_RUNNING_COPIES")
 
 
 OFF_THERE = BareSighting("kvm2", found=True, pid=9, state="prelaunch", ours=True)
