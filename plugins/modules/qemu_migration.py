@@ -96,8 +96,16 @@ options:
   target:
     description:
       - What the guest is on the destination. V(libvirt) makes it a domain of the system's libvirt there, persistent and not started with
-        the host, and needs O(method=offline). What of the guest no domain can have is a finding, and nothing is left out. A tap device
-        that is in a bridge here becomes a network card on that bridge there (O(mapping) of bridges).
+        the host. What of the guest no domain can have is a finding, and nothing is left out. A tap device that is in a bridge here becomes
+        a network card on that bridge there (O(mapping) of bridges).
+      - With O(method=offline) the domain may have its devices in other places than the guest had them. With O(method=live_shared) the
+        guest runs on, so its machine is kept as it is, every device in its place; libvirt restores the domain from the stream of memory
+        that the guest's QEMU sends, and needs to be 11.2 or newer there. What libvirt would make of it is started as a process that only
+        waits, and compared with the guest's machine before its memory is sent, and the domain itself once more before it runs. A
+        difference ends the move, and the guest goes on where it is.
+      - O(method=live_block) is refused, because libvirt takes no disks in from a process. Move the guest as a process first, or its disks
+        to shared storage. O(postcopy), O(parallel_connections) and O(compression) are refused, too, as the memory comes in one plain
+        stream.
     type: str
     choices: [process, libvirt]
     default: process
@@ -240,7 +248,15 @@ EXAMPLES = r"""
     may_stop: true
   delegate_to: kvm1
 
-- name: Let libvirt have a guest that a script started
+- name: Let libvirt have a guest that a script started, while it runs
+  virtops.kvm.qemu_migration:
+    name: old06
+    destination: root@kvm2.example.com
+    method: live_shared
+    target: libvirt
+  delegate_to: kvm1
+
+- name: Let libvirt have one whose machine it would not make alike, with a stop
   virtops.kvm.qemu_migration:
     name: old07
     destination: root@kvm2.example.com
@@ -346,8 +362,9 @@ service:
 error_code:
   description:
     - A stable code for the failure. V(MOVE_ABORTED), V(MOVE_TIMEOUT), V(MOVE_STALLED), V(MOVE_FAILED), V(MIGRATION_FAILED),
-      V(MIRROR_FAILED), V(DESTINATION_FAILED), V(PORT_TAKEN), V(PORT_BLOCKED), V(IMAGE_EXISTS), V(HARDWARE_DIFFERS), V(SHUTDOWN_TIMEOUT) and
-      V(TLS_UNAVAILABLE) mean that the guest is on the source as before, started again where an offline move had shut it down.
+      V(MIRROR_FAILED), V(DESTINATION_FAILED), V(PORT_TAKEN), V(PORT_BLOCKED), V(IMAGE_EXISTS), V(HARDWARE_DIFFERS), V(SHUTDOWN_TIMEOUT),
+      V(ADOPTION_FAILED) and V(TLS_UNAVAILABLE) mean that the guest is on the source as before, started again where an offline move had
+      shut it down.
       V(OWNERSHIP_UNPROVEN), V(TWO_RUNNING_COPIES), V(MOVE_ABORTING_UNKNOWN), V(POSTCOPY_FAILED), V(GUEST_EXISTS), V(GUEST_MOVED_AWAY),
       V(NAME_CONFLICT), V(UUID_CONFLICT), V(SAME_HOST) and V(MONITOR_UNUSABLE) mean that nothing was touched because it would not have been
       safe. V(GUEST_DIED) means that the source ended by itself. V(PREFLIGHT_FAILED), or the code of the only finding, means that nothing

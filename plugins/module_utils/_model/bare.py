@@ -75,7 +75,8 @@ class BareJournal:
     An offline move goes on by its record alone, for a guest that is off tells nothing: ``argv``, ``user`` and ``disks`` are what the
     destination gets, ``home`` is the command line by which the source starts it again, as ``home_user``; ``stopped`` tells that the
     guest was asked to shut down, ``disabled`` that its unit does not start with the source any more. ``domain`` is the definition
-    where the guest becomes a domain of libvirt's there, ``defined`` that libvirt was given it.
+    where the guest becomes a domain of libvirt's there, ``defined`` that libvirt was given it, ``owners`` whose its files are, as libvirt
+    makes them its own when it opens them: path -> [uid, gid].
     ``unit_file`` is what the unit of qemu_guest says there that describes a guest without a process.
     """
 
@@ -110,6 +111,7 @@ class BareJournal:
     base: str = "copy"
     domain: str = ""
     defined: bool = False
+    owners: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     unit_file: str = ""
     home: tuple[str, ...] = ()
     home_user: str = ""

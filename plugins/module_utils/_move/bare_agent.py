@@ -21,7 +21,13 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import command, 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._core.serving import Request, Value, answer, hello, serve
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_facts, bare_host, bare_unit
+from ansible_collections.virtops.kvm.plugins.module_utils._move import (
+    bare_domain,
+    bare_facts,
+    bare_host,
+    bare_restore,
+    bare_unit,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, processes, session, words
 
 RUN_DIR = "/run/virtops-kvm"
@@ -46,6 +52,7 @@ class Agent:
         self._ports: list[statefile.FileLock] = []
         self._place: statefile.FileLock | None = None
         self._session: session.Session | None = None
+        self._arrival = bare_restore.Arrival(self._clock)
         self._verbs: dict[str, t.Callable[..., Value]] = {
             "hello": hello,
             "tick": lambda: None,
@@ -65,6 +72,9 @@ class Agent:
             "domain_define": bare_domain.define,
             "domain_start": bare_domain.start,
             "domain_resume": bare_domain.resume,
+            "domain_tree": bare_domain.tree,
+            "domain_receive": self._receive,
+            "domain_arrived": self._arrival.arrived,
             "kill": self._kill,
             "undo": self._undo,
         }
@@ -77,6 +87,7 @@ class Agent:
         """Let go; the guest stays."""
         if self._session is not None:
             self._session.close()
+        self._arrival.close()
         for lock in filter(None, (self._lock, self._place, *self._ports)):
             lock.release()
 
@@ -109,6 +120,9 @@ class Agent:
         if record["stage"] == "done":
             # The guest is this host's now, also where it had left here before.
             departed.came_back(record["name"], record["uuid"], self._state)
+            if record.get("domain"):
+                # The pipe and the monitor by which it came: a domain has its own.
+                shutil.rmtree(os.path.dirname(record["socket"]), ignore_errors=True)
 
     def _read(self, key: str) -> Record | None:
         return t.cast("Record | None", statefile.read_json(self._path(key)))
@@ -127,12 +141,9 @@ class Agent:
 
     def _ours(self, record: Record) -> Value:
         """Where the process that this move started is. Where it was killed before the pid was written, its unit tells it."""
-        if record.get("domain"):
-            run = bare_domain.state(record["uuid"])
-            if run == "paused" and record["stage"] in ("switch", "verify"):
-                # It was started so, and was not told to run yet.
-                run = "prelaunch"
-            return {"pid": 0, "start": "", "alive": bool(run), "state": run, "migration": "", "error": ""}
+        domain = self._arrival.seen(record) if record.get("domain") else None
+        if domain:
+            return domain
         there = list(record.get("there") or ())
         if not there and record.get("unit"):
             there = self._by_unit(record["unit"], record.get("socket", ""))
@@ -280,6 +291,10 @@ class Agent:
             log=lines[-20:],
         )
 
+    def _receive(self, key: str, **place: t.Any) -> None:
+        """Let libvirt wait for the stream of the guest that the record is about."""
+        self._arrival.receive(t.cast("Record", self._read(key)), **place)
+
     # ---- speaking with it ----
 
     def _monitor(self, path: str) -> session.Session:
@@ -301,8 +316,8 @@ class Agent:
         record = self._read(key)
         if record is None:
             return True
-        if record.get("domain"):
-            return bare_domain.destroy(record["uuid"])
+        if record.get("domain") and not self._arrival.end(record):
+            return False
         ours = self._ours(record)
         if not ours["alive"]:
             return True
@@ -322,6 +337,7 @@ class Agent:
             left += [f"domain {record['uuid']} ({why})"] if why else []
         if record.get("unit") and bare_host.has_systemd():
             command.run(["systemctl", "stop", record["unit"]], timeout=_PROGRAM_SECONDS)
+        bare_host.give_back(record.get("owners") or {})
         for path in record.get("images") or ():
             if not path.startswith("/dev/"):
                 try:

@@ -96,12 +96,8 @@ class BareOptions:
                 "legacy_block",
                 "The option 'legacy_block' needs the method 'live_block', without post-copy and multifd.",
             )
-        if self.target == LIBVIRT and (self.method != OFFLINE or self.destination_arguments):
-            raise InputError(
-                "target",
-                "The target 'libvirt' needs the method 'offline', without destination_arguments: libvirt gives devices places and names "
-                "of its own, which a guest that runs would not survive.",
-            )
+        if self.target == LIBVIRT:
+            self._libvirt()
         if not self.tls_dir.startswith("/") or not self.tls_dir.isprintable():
             raise InputError("tls_dir", f"The option 'tls_dir' needs the path of a folder, not {self.tls_dir!r}.")
         for code in self.accept:
@@ -110,11 +106,26 @@ class BareOptions:
                     "accept", f"'{code}' may not be accepted; accept takes {', '.join(ACCEPTABLE)}.", code=code
                 )
 
+    def _libvirt(self) -> None:
+        if self.method == "live_block" or self.destination_arguments:
+            raise InputError(
+                "target",
+                "The target 'libvirt' needs the method 'offline' or 'live_shared', without destination_arguments: libvirt waits for a "
+                "guest's memory, but takes no disks in from a process. Move the guest there as a process first, or to shared storage.",
+            )
+        if self.method != OFFLINE and (self.postcopy or self.parallel_connections or self.compression != "none"):
+            raise InputError(
+                "target",
+                "The target 'libvirt' takes memory in one plain stream that ends before the guest runs there, so without post-copy, "
+                "parallel_connections and compression.",
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class BarePlan:
     """What is to be done: the destination's command line without how it waits, the disks that travel, media that travel or go; and
-    how the source starts the guest again, should that be needed."""
+    how the source starts the guest again, should that be needed. For a guest that becomes a domain while it runs: ``probe``, the command
+    line that shows its machine there."""
 
     argv: tuple[str, ...]
     disks: tuple[MovedDisk, ...]
@@ -130,6 +141,7 @@ class BarePlan:
     home: tuple[str, ...] = ()
     home_user: str = ""
     domain: str = ""
+    probe: tuple[str, ...] = ()
     unit_file: str = ""
 
 
@@ -153,6 +165,8 @@ class BareContext:
     monitor_address: str = ""
     monitor: t.Union[Session, HumanSession, None] = None
     journal: t.Optional[BareJournal] = None
+    #: Both hosts are known to have one version of QEMU.
+    one_version: bool = False
     #: Why the source could not be started again.
     trouble: str = ""
     warnings: list[str] = dataclasses.field(default_factory=list)

@@ -11,11 +11,13 @@ Shipped to the destination with the agent: the standard library only, so libvirt
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import processes
 
 _SECONDS = 85.0
 #: virsh's words for a domain that has a process, and the run states of QEMU that they stand for.
@@ -26,30 +28,40 @@ _STATES = {
     "paused": "paused",
     "pmsuspended": "suspended",
 }
+#: Paused, and its memory is not there yet.
+_ARRIVING = "starting up"
 
 Value = dict[str, t.Any]
 
 
-def facts(name: str, uuid: str, xml: str) -> Value:
-    """Whether a domain has the name or the UUID already, and why libvirt would not take the definition. Changes nothing."""
+def facts(name: str, uuid: str, xml: str, shown: str = "") -> Value:
+    """Whether a domain has the name or the UUID already, why libvirt would not take the definition ``xml``, what command line it would
+    make of ``shown``, and libvirt's version there. Changes nothing."""
     taken = {}
     for key, wanted in (("name", name), ("uuid", uuid)):
         done = _virsh("domuuid", wanted)
         if done is None:
-            return {"virsh": False, "name": False, "uuid": False, "reason": ""}
+            return {"virsh": False, "name": False, "uuid": False, "reason": "", "native": "", "version": []}
         taken[key] = done.status == 0
-    reason = ""
-    if xml:
-        done = _with_file(xml, "domxml-to-native", "qemu-argv", "--xml")
-        reason = "" if done.status == 0 else done.reason
-    return {"virsh": True, **taken, "reason": reason}
+    reason = native = ""
+    for document in filter(None, (xml, shown)):
+        done = _with_file(document, "domxml-to-native", "qemu-argv", "--xml")
+        reason, native = (reason, done.stdout) if done.status == 0 else (done.reason, "")
+    return {"virsh": True, **taken, "reason": reason, "native": native, "version": _version()}
+
+
+def _version() -> list[int]:
+    """That of the daemon; empty where it does not tell."""
+    done = _virsh("version", "--daemon")
+    found = re.search(r"against daemon: ([0-9.]+)", done.stdout) if done is not None else None
+    return [int(part) for part in found.group(1).split(".") if part] if found else []
 
 
 def define(xml: str) -> None:
     """Define it. Raises ADOPTION_FAILED with libvirt's words."""
     done = _with_file(xml, "define")
     if done.status != 0:
-        raise _failed("define the domain", done.reason)
+        raise failed("define the domain", done.reason)
 
 
 def start(uuid: str) -> None:
@@ -66,15 +78,32 @@ def resume(uuid: str) -> None:
 
 def state(uuid: str) -> str:
     """Its run state in QEMU's words; empty where it has no process, or is not there."""
-    done = _virsh("domstate", uuid)
-    return _STATES.get(done.stdout.strip(), "") if done is not None and done.status == 0 else ""
+    done = _virsh("domstate", "--reason", uuid)
+    if done is None or done.status != 0:
+        return ""
+    run, _bracket, reason = done.stdout.strip().rstrip(")").partition(" (")
+    return "inmigrate" if (run, reason) == ("paused", _ARRIVING) else _STATES.get(run, "")
+
+
+def process_of(uuid: str) -> int:
+    """The process of libvirt's that has this guest, 0 where there is none: it may run where the daemon is away and tells nothing."""
+    found = [pid for pid in processes.guests(uuid) if processes.is_libvirts(processes.argv_of(pid))]
+    return found[0] if found else 0
+
+
+def tree(uuid: str) -> str:
+    """What its monitor tells of its devices. Raises ADOPTION_FAILED with libvirt's words."""
+    done = _virsh("qemu-monitor-command", uuid, "--hmp", "info qtree")
+    if done is None or done.status != 0:
+        raise failed("ask the domain's monitor", done.reason if done else "there is no virsh")
+    return done.stdout.replace("\r\n", "\n")
 
 
 def destroy(uuid: str) -> bool:
-    """End its process; tells whether it is gone."""
+    """End its process; tells whether it is gone, by libvirt's word and by the processes of this host."""
     if state(uuid):
         _virsh("destroy", uuid)
-    return not state(uuid)
+    return not state(uuid) and not process_of(uuid)
 
 
 def forget(uuid: str) -> str:
@@ -87,7 +116,7 @@ def forget(uuid: str) -> str:
 def _do(what: str, *words: str) -> None:
     done = _virsh(*words)
     if done is None or done.status != 0:
-        raise _failed(what, done.reason if done else "there is no virsh")
+        raise failed(what, done.reason if done else "there is no virsh")
 
 
 def _virsh(*words: str) -> command.Done | None:
@@ -108,9 +137,10 @@ def _with_file(xml: str, *words: str) -> command.Done:
     finally:
         os.unlink(path)
     if done is None:
-        raise _failed("speak with libvirt", "there is no virsh")
+        raise failed("speak with libvirt", "there is no virsh")
     return done
 
 
-def _failed(what: str, reason: str) -> KvmError:
+def failed(what: str, reason: str) -> KvmError:
+    """The error for what libvirt did not do."""
     return KvmError("ADOPTION_FAILED", f"libvirt did not {what}: {reason}")

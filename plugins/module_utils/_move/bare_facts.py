@@ -39,6 +39,7 @@ def facts(
     domain: t.Sequence[str] = (),
     name: str = "",
     uuid: str = "",
+    owners: t.Sequence[str] = (),
 ) -> Value:
     """What this host has of what is named. ``state`` is the folder of the records; ``name`` and ``uuid`` are the guest's."""
     found = shutil.which(program, path=command.environment()["PATH"]) if program else None
@@ -57,6 +58,7 @@ def facts(
         "devices": {path: block_device(path) for path in devices},
         "interfaces": [name for name in interfaces if name not in there],
         "user": not user or bare_host.has_user(user),
+        "owners": bare_host.owners(owners),
         "domain": bare_domain.facts(*domain) if domain else {},
         "domains": [[one.name, one.uuid] for one in domainfiles.defined() if name and one.is_of(name, uuid)],
         "free": {folder: bare_host.free(folder) for folder in {os.path.dirname(path) for path in images}},

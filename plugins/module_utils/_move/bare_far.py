@@ -21,6 +21,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move import (
     bare_domain,
     bare_facts,
     bare_host,
+    bare_restore,
     bare_unit,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import (
@@ -56,6 +57,7 @@ SHIPPED: tuple[t.Any, ...] = (
     departed,
     domainfiles,
     bare_domain,
+    bare_restore,
     bare_unit,
     bare_host,
     bare_facts,

@@ -58,6 +58,23 @@ def give(path: str, owner: str) -> None:
         os.chown(path, person.pw_uid, person.pw_gid)
 
 
+def owners(paths: t.Sequence[str]) -> dict[str, list[int]]:
+    """Whose the files are: path -> [uid, gid]; what is not there is left out."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            seen = os.stat(path)
+            found[path] = [seen.st_uid, seen.st_gid]
+    return found
+
+
+def give_back(wanted: t.Mapping[str, t.Sequence[int]]) -> None:
+    """Let files belong to whom they did."""
+    for path, owner in owners(list(wanted)).items():
+        if owner != list(wanted[path]):
+            os.chown(path, *wanted[path])
+
+
 def opened(path: str) -> bool:
     """Whether a process of this host has the file open."""
     wanted = os.stat(path)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
-"""Where the waiting guest process listens on the destination.
+"""Where the waiting guest process, or libvirt's half of it, listens on the destination.
 
 libvirt takes ports of the same range, and tells nobody which. So a port is looked for at the last moment, and another one where it was
 taken in between.
@@ -45,7 +45,8 @@ def listen(context: BareContext, address: str, begin: t.Callable[[int], t.Any]) 
         try:
             begin(port)
         except KvmError as exc:
-            if tries == _TRIES - 1 or exc.error_code != "MONITOR_REFUSED" or _TAKEN not in str(exc.details.get("desc")):
+            refused = exc.error_code == "MONITOR_REFUSED" and _TAKEN in str(exc.details.get("desc"))
+            if tries == _TRIES - 1 or not (refused or exc.error_code == "PORT_TAKEN"):
                 raise
         else:
             return int(port)

@@ -32,6 +32,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import 
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import bring_media
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import carry_on, carry_out, finish_there
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_places import places
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_received import prepare_domain, transfer_domain
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_record import opened
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import make_ready, prepare
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import survey_still
@@ -260,8 +261,10 @@ class _Run:
 
     def _live(self, plan: BarePlan) -> tuple[str, ...]:
         context = self._context
-        ports = prepare(context, plan)
-        mirrors = transfer(context, plan, ports)
+        if plan.domain:
+            mirrors = transfer_domain(context, plan, prepare_domain(context, plan))
+        else:
+            mirrors = transfer(context, plan, prepare(context, plan))
         switch(context, mirrors)
         verify(context)
         return release(context)
@@ -288,7 +291,7 @@ class _Run:
         calm(context)
         context.far.again()
         source, there, decision = self._look()
-        if decision.action == table.FINISH and error.error_code != "VERIFY_FAILED":
+        if decision.action == table.FINISH and error.error_code not in ("VERIFY_FAILED", "HARDWARE_DIFFERS"):
             try:
                 kept = _finish(context)
             except KvmError as second:

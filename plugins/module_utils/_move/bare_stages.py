@@ -16,7 +16,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import probe
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_ports import Ports, listen
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stream import tell_there
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, tls, visible
@@ -33,8 +33,8 @@ def prepare(context: BareContext, plan: BarePlan) -> Ports:
     with context.stage("prepare"):
         context.tell("prepare")
         context.check_stop("its preparation")
-        address = _way(context)
-        _folders(context, plan)
+        address = way(context)
+        folders(context, plan)
         _images(context, plan)
         _start(context, plan)
         _compare(context, plan)
@@ -46,11 +46,12 @@ def make_ready(context: BareContext, plan: BarePlan) -> None:
     with context.stage("prepare"):
         context.tell("prepare")
         context.check_stop("its preparation")
-        _folders(context, plan)
+        folders(context, plan)
         _clear_way(context, plan)
 
 
-def _folders(context: BareContext, plan: BarePlan) -> None:
+def folders(context: BareContext, plan: BarePlan) -> None:
+    """Folders that the guest's QEMU needs there and that are not there yet."""
     wanted = sorted(
         {*plan.places, *(posixpath.dirname(disk.path) for disk in plan.disks if not disk.path.startswith("/dev/"))}
     )
@@ -96,7 +97,7 @@ def _clear_way(context: BareContext, plan: BarePlan) -> None:
             context.far.call("clear_way", path=path)
 
 
-def _way(context: BareContext) -> str:
+def way(context: BareContext) -> str:
     """The destination's address, from which a refusal comes back at once: QEMU would hang on one behind a firewall that drops what comes,
     and its guest with it. Raises PORT_BLOCKED."""
     address = _address(context)
@@ -134,14 +135,21 @@ def _address(context: BareContext) -> str:
 
 def _compare(context: BareContext, plan: BarePlan) -> None:
     """QEMU does not notice another processor or a device more: we do."""
-    found = visible.differences(plan.visible, visible.see(context.there))
+    refuse_other_machine(context, visible.differences(plan.visible, visible.see(context.there)))
+
+
+def refuse_other_machine(context: BareContext, found: t.Sequence[str]) -> None:
+    """Raises HARDWARE_DIFFERS where anything was ``found`` that the guest would notice."""
     if not found:
         return
+    remedy = "Give both sides the same QEMU and processor, and the guest the same devices."
+    if context.options.target == LIBVIRT:
+        remedy = "Move it offline, leave it a process, or give it devices as libvirt makes them."
     finding = hard_blocker(
         "HARDWARE_DIFFERS", f"guest {context.name}",
         f"The guest '{context.name}' would see another machine on {context.far.host}: {'; '.join(found[:3])}"
         f"{f' ({len(found) - 3} more)' if len(found) > 3 else ''}.",
-        "Give both sides the same QEMU and processor, and the guest the same devices.", differences=found,
+        remedy, differences=list(found),
     )  # fmt: skip
     raise KvmError("HARDWARE_DIFFERS", f"{finding.message} {finding.remedy}", findings=[to_data(finding)])
 

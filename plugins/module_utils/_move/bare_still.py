@@ -77,7 +77,8 @@ def survey_still(context: BareContext, *, probe: bool) -> BarePlan:
     ]  # fmt: skip
     domain = ""
     if context.options.target == LIBVIRT:
-        domain, bridges, reasons = adoption(context, argv, derived.argv, memory_of(parse(argv)))
+        off = Visible(machine, "", (), {"base-memory": memory_of(parse(argv))}, "")
+        domain, bridges, reasons, _probe = adoption(context, argv, derived.argv, off, ())
         derived = dataclasses.replace(derived, bridges=bridges)
         findings += reasons
     else:

@@ -20,7 +20,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFF
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_adopt import adoption
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_adopt import Adoption, adoption
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import layers, prove_bases
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs import (
@@ -66,11 +66,11 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
     if context.options.destination_arguments:
         program = context.mapping.base.emulator or argv[0]
         derived = Derived((program, *context.options.destination_arguments), places=derived.places)
-    domain = ""
+    adopted = Adoption("", derived.bridges, [])
     if context.options.target == LIBVIRT:
-        domain, bridges, reasons = adoption(context, argv, derived.argv, memory)
-        derived = dataclasses.replace(derived, bridges=bridges)
-        findings += reasons
+        adopted = adoption(context, argv, derived.argv, seen, [*disks, *media])
+        derived = dataclasses.replace(derived, bridges=adopted.bridges)
+        findings += adopted.findings
     copied, stay = _copied(context, disks, probe)
     user = _user(context, pid, argv)
     findings += lacks(context, derived, copied, stay, media_disks, user, seen.machine, memory)
@@ -96,7 +96,8 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
         changes=tuple(changes(context, copied, media_disks, gone_media, unit)),
         home=derive(argv, cwd, GuestMapping(), Seen(seen.machine, {}, frozenset(), added, gone)).argv,
         home_user=_user_of(pid, argv),
-        domain=domain,
+        domain=adopted.xml,
+        probe=adopted.probe,
     )
 
 

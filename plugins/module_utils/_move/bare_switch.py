@@ -17,6 +17,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wai
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_postcopy import RUNNING, wait_for_memory
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_received import domain_arrived, verify_domain
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import STEP_SECONDS, waited
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, mirror, processes
 
@@ -60,6 +61,9 @@ def _outgoing(context: BareContext) -> str:
 
 def arrived(context: BareContext) -> None:
     """The destination has all of it and stands still; its disks are its own from here on."""
+    if context.record_now().domain:
+        domain_arrived(context)
+        return
     waited(
         context,
         lambda: (context.there("query-status")["status"], context.there("query-migrate").get("status")),
@@ -73,6 +77,9 @@ def arrived(context: BareContext) -> None:
 
 def verify(context: BareContext) -> None:
     """Let it run there, where it ran before, and prove that it does."""
+    if context.record_now().domain:
+        verify_domain(context)
+        return
     with context.stage("verify"):
         context.tell("verify")
         if context.record_now().state == "running":

@@ -68,6 +68,15 @@ def adopt(argv: t.Sequence[str], known: Known) -> Adopted:
     return Adopted("" if work.problems else ET.tostring(root, encoding="unicode"), tuple(work.problems))
 
 
+def files_of(xml: str) -> list[str]:
+    """The files that libvirt lets belong to its user when it starts a domain of this definition."""
+    root = ET.fromstring(xml)
+    found = [root.findtext(f"os/{tag}") for tag in ("kernel", "initrd", "nvram")]
+    for source in root.findall("devices/*/source"):
+        found += [source.get(key) for key in ("file", "dev", "path")]
+    return sorted({path for path in found if path and path.startswith("/")})
+
+
 class _Work:
     """One command line."""
 

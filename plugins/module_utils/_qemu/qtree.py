@@ -32,11 +32,12 @@ _SET_BY_USERS = frozenset(
 _DEV = re.compile(r'^( *)dev: ([^,]+), id "([^"]*)"')
 _BUS = re.compile(r"^( *)bus: (\S+)")
 _PROPERTY = re.compile(r"^ *([A-Za-z0-9_.-]+) = (.*)$")
+_ID = re.compile(r'id "[^"]*"')
 _CLASS = re.compile(r"^ *class (.*), addr ([0-9a-f:.]+), pci id ([0-9a-f:]+) \(sub ([0-9a-f:]+)\)")
 
 
-def read(text: str) -> list[Device]:
-    """Every device with its type, id, place and properties that belong to the guest."""
+def read(text: str, *, host_side: bool = False) -> list[Device]:
+    """Every device with its type, id, place and properties that belong to the guest; with ``host_side`` the others, too."""
     found: list[Device] = []
     path: list[tuple[int, str]] = []
     for line in text.splitlines():
@@ -51,15 +52,43 @@ def read(text: str) -> list[Device]:
             place = "/".join(name for _indent, name in path[:-1])
             found.append({"type": device.group(2), "id": device.group(3), "place": place})
         elif found:
-            _note(found[-1], line)
+            _note(found[-1], line, host_side)
     return found
 
 
-def _note(device: Device, line: str) -> None:
+def unnamed(text: str) -> str:
+    """The tree without the names that a command line gives, which no guest sees: ids go, and a bus is called by its number and by where
+    its device stands. The port of a USB device goes, too: it need not be said, and the stream of memory names the one that it is in; and
+    so does whether PIIX3 brought its USB controller itself, for that is a device of its own here as there."""
+    lines: list[str] = []
+    usb = False
+    #: Indent, address and number of buses so far, of each device above.
+    above: list[tuple[int, str, int]] = []
+    for line in text.splitlines():
+        bus, device, pair = _BUS.match(line), _DEV.match(line), _PROPERTY.match(line)
+        if bus or device:
+            indent = len((bus or t.cast("re.Match[str]", device)).group(1))
+            above = [one for one in above if one[0] < indent]
+        if device:
+            usb = device.group(2).startswith("usb-")
+            above.append((len(device.group(1)), "", 0))
+            line = _ID.sub('id ""', line, count=1)
+        elif bus and above:
+            depth, place, number = above.pop()
+            above.append((depth, place, number + 1))
+            line = f"{bus.group(1)}bus: {number}@{place}"
+        elif pair and pair.group(1) == "addr" and above:
+            above[-1] = (above[-1][0], pair.group(2), above[-1][2])
+        if not (pair and (pair.group(1) == "has-usb" or (usb and pair.group(1) == "port"))):
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _note(device: Device, line: str, host_side: bool) -> None:
     pci, pair = _CLASS.match(line), _PROPERTY.match(line)
     if pci:
         device["pci"] = f"{pci.group(1)} {pci.group(3)} {pci.group(4)}"
-    elif pair and pair.group(1) not in _HOST_SIDE | _PROGRAMMED:
+    elif pair and (host_side or pair.group(1) not in _HOST_SIDE | _PROGRAMMED):
         device[pair.group(1)] = pair.group(2)
 
 

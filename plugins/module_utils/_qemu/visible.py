@@ -33,11 +33,17 @@ def see(ask: Ask) -> Visible:
     version = ask("query-version")["qemu"]
     return Visible(
         machine=machine_of(ask),
-        tree=ask("human-monitor-command", {"command-line": "info qtree"}).replace("\r\n", "\n"),
+        tree=tree_of(ask),
         cpus=tuple(_cpus(ask)),
         memory=ask("query-memory-size-summary"),
         version=f"{version['major']}.{version['minor']}.{version['micro']}",
     )
+
+
+def tree_of(ask: Ask) -> str:
+    """Its devices, as ``info qtree`` writes them."""
+    text: str = ask("human-monitor-command", {"command-line": "info qtree"})
+    return text.replace("\r\n", "\n")
 
 
 def machine_of(ask: Ask) -> str:
@@ -71,8 +77,8 @@ def _cpu(ask: Ask, path: str) -> dict[str, t.Any]:
     return found
 
 
-def differences(here: Visible, there: Visible) -> list[str]:
-    """What the guest would notice; nothing where it would not."""
+def differences(here: Visible, there: Visible, *, named: bool = True) -> list[str]:
+    """What the guest would notice; nothing where it would not. Without ``named`` devices and buses may be called otherwise there."""
     found = []
     if here.machine != there.machine:
         found.append(f"the machine is {here.machine} on the source and {there.machine} on the destination")
@@ -85,7 +91,8 @@ def differences(here: Visible, there: Visible) -> list[str]:
     for key, size in here.memory.items():
         if there.memory.get(key) != size:
             found.append(f"{key} is {size} bytes on the source and {there.memory.get(key)} on the destination")
-    return found + qtree.differences(here.tree, there.tree, one_version=here.version == there.version)
+    mine, other = (here.tree, there.tree) if named else (qtree.unnamed(here.tree), qtree.unnamed(there.tree))
+    return found + qtree.differences(mine, other, one_version=here.version == there.version)
 
 
 def _cpu_differences(here: dict[str, t.Any], there: dict[str, t.Any]) -> list[str]:

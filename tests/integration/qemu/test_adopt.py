@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import json
 import typing as t
+from dataclasses import replace
+
+import pytest
 
 from tests.integration.qemu.test_faults import agents
-from tests.integration.qemu.trips import killed, move, ready, runs_on
+from tests.integration.qemu.trips import clean, killed, move, ready, runs_on
 from tests.lab.guest.shapes import Disk
 from tests.lab.shell import wait_for
 
 if t.TYPE_CHECKING:
     from tests.lab import Lab
+    from tests.lab.guest.bare import BareGuest
 
 ADOPT = {"method": "offline", "may_stop": True, "target": "libvirt"}
+LIVE = {"method": "live_shared", "target": "libvirt"}
+SHARED = (Disk("qcow2", shared=True),)
 
 
 def test_a_guest_becomes_a_domain(lab: Lab, hosts: list[str]) -> None:
@@ -76,3 +82,80 @@ def test_a_guest_becomes_a_domain(lab: Lab, hosts: list[str]) -> None:
     assert "ivshmem-plain" in json.dumps(refused), refused
     assert "ADOPTION_IMPOSSIBLE" in json.dumps(refused), refused
     runs_on(strange, here)
+
+
+@pytest.fixture
+def certificates(lab: Lab, hosts: list[str]) -> t.Iterator[None]:
+    """Certificates for the two hosts of a move."""
+    lab.pki.install(*hosts[:2])
+    yield
+    lab.pki.remove()
+
+
+def test_a_guest_becomes_a_domain_while_it_runs(lab: Lab, hosts: list[str], certificates: None) -> None:
+    here, there = hosts[:2]
+    place = lab.host(there)
+    # What libvirt does not give alike: no start of it there, and so no doubt, tells that it would be noticed.
+    other = lab.create_bare_guest(
+        here, "other", style="blockdev", disks=SHARED, extra=("-device", "virtio-rng-pci,event_idx=off"), wait=False
+    )
+    ready(lab, other)
+    refused = move(lab, other, here, there, **LIVE)
+    assert refused["error_code"] == "HARDWARE_DIFFERS", refused
+    assert "event_idx" in refused["msg"], refused
+    assert other.where() == {here: "running"}
+    clean_but_for_disks(lab, other, there)
+    other.remove()
+
+    # With all that QEMU gives to those who refuse nothing: a screen, a floppy drive, a CD-ROM drive, a parallel port.
+    guest = lab.create_bare_guest(
+        here, disks=SHARED, vcpus=2, extra=("-vnc", "127.0.0.1:99", "-device", "virtio-balloon-pci")
+    )
+    ready(lab, guest)
+    checked = move(lab, guest, here, there, check_mode=True, **LIVE)
+    assert checked["changed"], checked
+    owner = place.run(["stat", "-c", "%u:%g", guest.disks[0]]).stdout
+    with lab.watch([guest]) as watcher:
+        busy = place.start(["nc", "-l", "-k", "-p", "5999"])
+        try:
+            failed = move(lab, guest, here, there, **LIVE)
+        finally:
+            place.run(["sh", "-c", "kill $(pgrep -f '^nc -l -k -p 5999')"])
+            busy.wait()
+        assert failed["error_code"] == "ADOPTION_FAILED", failed
+        runs_on(guest, here)
+        clean_but_for_disks(lab, guest, there)
+
+        # Killed where the source stands still: what libvirt has of it ends with the stream. Then killed where libvirt has all of it.
+        for stage in ("switch", "verify"):
+            killed(lab, guest, here, there, stage, tls=True, **LIVE)
+            wait_for("the agent to let go", lambda: not agents(lab, there), 60)
+            if stage == "switch":
+                wait_for("libvirt to let go", lambda: not place.virsh("list", "--all", "--name").split(), 60)
+                assert place.run(["stat", "-c", "%u:%g", guest.disks[0]]).stdout != owner
+                undone = move(lab, guest, here, there, settle_only=True, **LIVE)
+                assert undone["outcome"] == "undone", undone
+                runs_on(guest, here)
+                assert place.run(["stat", "-c", "%u:%g", guest.disks[0]]).stdout == owner
+        assert place.virsh("domstate", guest.uuid).strip() == "paused"
+        done = move(lab, guest, here, there, **LIVE)
+        assert done.get("outcome") == "finished", done
+        assert list(guest.where()) == [there]
+        guest.wait_beating()
+        again = move(lab, guest, here, there, **LIVE)
+        assert (again["changed"], again["outcome"]) == (False, "already_there"), again
+        seen = watcher.fresh()["guests"][guest.name]
+    assert not seen["two_copies"], seen["evidence"]
+    assert len(seen["boots"]) == 1, seen["boots"]
+    assert lab.verify(guest, there, seen["acknowledged"]).clean
+    left = place.run(["sh", "-c", "find /run/virtops-kvm/guests -mindepth 1"]).stdout
+    assert not left, left
+    assert "yes" in place.virsh("dominfo", guest.uuid).partition("Persistent:")[2].splitlines()[0]
+    place.virsh("destroy", guest.uuid)
+    place.virsh("undefine", guest.uuid)
+
+
+def clean_but_for_disks(lab: Lab, guest: BareGuest, host: str) -> None:
+    """Nothing of it is on a host but the images, which both see."""
+    assert not lab.host(host).virsh("list", "--all", "--name").split()
+    clean(lab, replace(guest, disks=()), host)

@@ -24,6 +24,7 @@ FOREIGN = {
     "LC_ALL",
     "NON_SHARED_DISK",
     "PERSIST_DEST",
+    "PIIX4_PM",
     "SC_CLK_TCK",
     "SSH_CONNECTION",
     "UNDEFINE_SOURCE",

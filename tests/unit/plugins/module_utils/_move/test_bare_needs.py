@@ -145,10 +145,10 @@ def test_a_firewall_is_noticed_before_qemu_hangs_on_it(
     monkeypatch.setattr(bare_stages, "probe", lambda address, port: result)
     asked = context(tmp_path, Listens(), migration_address="192.0.2.2")
     if result in ("refused", "open"):
-        assert bare_stages._way(asked) == "192.0.2.2"
+        assert bare_stages.way(asked) == "192.0.2.2"
         return
     with pytest.raises(KvmError) as caught:
-        bare_stages._way(asked)
+        bare_stages.way(asked)
     assert (caught.value.error_code, caught.value.details["ports"]) == ("PORT_BLOCKED", [49152])
 
 

@@ -11,7 +11,7 @@ import pathlib
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.command import Done
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_unit
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_host, bare_unit
 
 UUID = "11111111-2222-3333-4444-555555555555"
 
@@ -71,6 +71,39 @@ def test_what_libvirt_has_against_it_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert not bare_domain.facts("web", UUID, "")["virsh"]
     with pytest.raises(KvmError, match="no virsh"):
         bare_domain.start(UUID)
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("paused (starting up)", "inmigrate"), ("paused (migrating)", "paused"), ("running (unpaused)", "running"),
+        ("shut off (failed)", ""), ("crashed (panicked)", ""),
+    ],
+)  # fmt: skip
+def test_what_libvirt_says_of_a_domain_in_qemu_s_words(monkeypatch: pytest.MonkeyPatch, said: str, state: str) -> None:
+    monkeypatch.setattr(bare_domain, "_virsh", Virsh(**{UUID: said}))
+    assert bare_domain.state(UUID) == state
+
+
+def test_the_machine_that_libvirt_would_make_is_shown_of_another_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"<whole/>": Done(0, "whole", ""), "<part/>": Done(0, "part", ""), "<bad/>": Done(1, "", "error: no\n")}
+    monkeypatch.setattr(bare_domain, "_with_file", lambda xml, *unused: shown[xml])
+    monkeypatch.setattr(bare_domain, "_virsh", lambda *words: Done(0, "Running against daemon: 11.3.0\n", ""))
+    found = bare_domain.facts("web", UUID, "<whole/>", "<part/>")
+    assert (found["native"], found["reason"], found["version"]) == ("part", "", [11, 3, 0])
+    assert bare_domain.facts("web", UUID, "<bad/>", "<part/>")["reason"] == "error: no"
+
+
+def test_files_go_back_to_whom_they_belonged(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, given = tmp_path / "a.qcow2", []
+    image.touch()
+    before = bare_host.owners([str(image), str(tmp_path / "gone")])
+    assert list(before) == [str(image)]
+    monkeypatch.setattr(bare_host.os, "chown", lambda *words: given.append(words))
+    bare_host.give_back(before)
+    assert not given, "they are theirs"
+    bare_host.give_back({str(image): [64055, 64055], str(tmp_path / "gone"): [0, 0]})
+    assert given == [(str(image), 64055, 64055)]
 
 
 def test_a_unit_is_written_where_nothing_is_and_removed_where_it_is_ours(

@@ -61,3 +61,19 @@ def test_machine_processors_and_memory() -> None:
     assert "2" in visible.differences(here, dataclasses.replace(here, cpus=(cpu, cpu)))[0]
     assert "128" in visible.differences(here, dataclasses.replace(here, memory={"base-memory": 128}))[0]
     assert "pc-i440fx" in visible.differences(here, dataclasses.replace(here, machine="pc-i440fx-10.0"))[0]
+
+
+def test_names_that_no_guest_sees_do_not_count_where_that_is_asked() -> None:
+    port = """      dev: pcie-root-port, id "rp1"
+        addr = 0{place}.0
+        bus: rp1
+          type PCIE
+          dev: virtio-{kind}-pci, id "x{kind}"
+            addr = 00.0
+"""
+    here = TREE + port.format(place=4, kind="rng") + port.format(place=5, kind="net")
+    there = here.replace("rp1", "pci.1").replace("xrng", "rng0").replace('"vd0"', '"virtio-disk0"')
+    assert qtree.differences(here, there)
+    assert qtree.differences(qtree.unnamed(here), qtree.unnamed(there)) == []
+    swapped = TREE + port.format(place=4, kind="net") + port.format(place=5, kind="rng")
+    assert len(qtree.differences(qtree.unnamed(here), qtree.unnamed(swapped))) == 4, "each is behind the other port"
