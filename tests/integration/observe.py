@@ -54,7 +54,7 @@ tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 tap.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
 tap.bind((plug, 0))
 tap.settimeout(0.2)
-counts, ended = {}, []
+counts, opened, ended = {}, {}, []
 signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
 print("ready", flush=True)
 while not ended:
@@ -62,9 +62,11 @@ while not ended:
     except TimeoutError: continue
     if frame[12:14] != b"\\x08\\x00" or frame[23] != 6: continue
     head = 14 + (frame[14] & 15) * 4
-    ports = [int.from_bytes(frame[at:at + 2], "big") for at in (head, head + 2)]
-    port = next((one for one in ports if int(first) <= one <= int(last)), None)
-    if port is None: continue
+    ends = [frame[at:at + 4] + frame[of:of + 2] for at, of in ((26, head), (30, head + 2))]
+    # Whoever connects may have a port of these numbers, too: what counts is where it connects to.
+    if frame[head + 13] & 18 == 2: opened[frozenset(ends)] = int.from_bytes(ends[1][4:], "big")
+    port = opened.get(frozenset(ends), 0)
+    if not int(first) <= port <= int(last): continue
     count = counts.setdefault(str(port), {"bytes": 0, "marked": 0})
     count["bytes"] += len(frame)
     count["marked"] += any(mark in frame for mark in marks)
