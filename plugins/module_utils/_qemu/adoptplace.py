@@ -124,10 +124,10 @@ class _Work:
 
     def _rom(self, card: ET.Element, device: Device) -> None:
         """A part of the memory that is sent. That of every card of its model libvirt gives by itself."""
-        path, bar = _plain(device, "romfile"), _number(device, "rombar", "1")
+        path, visible = _plain(device, "romfile"), _number(device, "rombar", "1")
         if not path:
             ET.SubElement(card, "rom", enabled="no")
-        elif bar == "0":
+        elif visible == "0":
             ET.SubElement(card, "rom", bar="off")
         elif not _DEFAULT_ROM.fullmatch(path):
             ET.SubElement(card, "rom", file=path)
