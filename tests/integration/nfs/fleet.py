@@ -142,7 +142,7 @@ def make_guests(lab: Lab) -> dict[str, Guest]:
     here.write(ISO, "tools")
     filled = {"start": "shutoff", "size_mib": 20, "fill_mib": 4}
     wanted: list[tuple[str, str | None, dict[str, t.Any]]] = [
-        ("shared", "web", {"extra_devices": DRIVE, "beat_ms": 500, "records": 2}),
+        ("shared", "web", {"extra_devices": DRIVE, "beat_ms": 1000, "records": 1}),
         ("qcow2", "local", {**filled, "idle": True}),
         ("shared", "archive", {"start": "shutoff", "size_mib": 16}),
         ("qcow2", "cellar", filled),
