@@ -121,16 +121,13 @@ def test_an_evacuation_takes_the_right_method_for_each(
     before = {name: content(guests[name], here) for name in copied}
     wanted = {"web": "live_shared", "local": "live_block", "archive": "offline", "cellar": "offline"}
 
-    check = evacuate(shared, tmp_path, here.name, "--check")
-    assert check.status == 0, check.output
-    plan = check.result("evacuation_plan")["plan"]
-    assert {one["domain"]: one["method"] for one in plan["moves"]} == wanted
     assert web.running_on() == guests["local"].running_on() == [here.name]
-
+    # That check mode announces just this is shown on hosts that are not emulated (test_evacuate.py, test_shared.py).
     with shared.watch([web]) as watcher:
         run = evacuate(shared, tmp_path, here.name)
         assert run.status == 0, run.output
-        assert changes(run) == changes(check)
+        plan = run.result("evacuation_plan")["plan"]
+        assert {one["domain"]: one["method"] for one in plan["moves"]} == wanted
         assert {name: guest.where() for name, guest in guests.items()} == {
             "web": {there.name: "running"},
             "local": {there.name: "running"},
