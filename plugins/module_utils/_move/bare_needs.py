@@ -41,14 +41,14 @@ def lacks(
 
     ``memory`` is the guest's, in bytes.
     """
-    program, host, subject = derived.argv[0], context.far.host, f"host {context.far.host}"
+    host = context.far.host
     images = [disk.path for disk in disks if not disk.path.startswith("/dev/")]
     devices = [disk.path for disk in disks if disk.path.startswith("/dev/")]
     made = {disk.path for disk in media}
     needs = [path for path in derived.needs if path not in made]
     needs += [disk.path for disk in stay if disk.path.startswith("/") and disk.path not in needs]
     facts = context.far.facts(
-        program=program,
+        program=derived.argv[0],
         needs=needs,
         places=list(derived.places),
         images=images,
@@ -58,7 +58,38 @@ def lacks(
         name=context.name,
         uuid=context.uuid,
     )
-    found = []
+    found = _absent(context, derived, facts, user, machine)
+    for path in (one for one in facts["existing"] if one not in facts["leftover"]):
+        found.append(
+            _acceptable(
+                context,
+                "IMAGE_EXISTS",
+                f"image {path}",
+                f"{host} has {path} already.",
+                "Move it away, or accept that it is replaced.",
+                path=path,
+            )
+        )
+    found += _space(context, disks, facts["free"])
+    found += [
+        one
+        for disk in disks
+        if disk.path in facts["devices"]
+        for one in _device(context, disk, facts["devices"][disk.path])
+    ]
+    found += _memory(context, derived, memory, facts["memory"])
+    if context.options.target != LIBVIRT:
+        found += _namesakes(context, facts["domains"])
+    return found
+
+
+def _absent(
+    context: BareContext, derived: Derived, facts: t.Mapping[str, t.Any], user: str, machine: str
+) -> list[Finding]:
+    """What a guest needs of a host, whatever its disks are, and the destination does not have."""
+    program, host = derived.argv[0], context.far.host
+    subject = f"host {host}"
+    found: list[Finding] = []
     if not facts["program"]:
         found.append(
             hard_blocker(
@@ -81,27 +112,6 @@ def lacks(
     if not facts["user"]:
         message = f"{host} has no user '{user}', as whom the guest '{context.name}' runs."
         found.append(hard_blocker("USER_MISSING", subject, message, "Create it, or name another one with user."))
-    for path in (one for one in facts["existing"] if one not in facts["leftover"]):
-        found.append(
-            _acceptable(
-                context,
-                "IMAGE_EXISTS",
-                f"image {path}",
-                f"{host} has {path} already.",
-                "Move it away, or accept that it is replaced.",
-                path=path,
-            )
-        )
-    found += _space(context, disks, facts["free"])
-    found += [
-        one
-        for disk in disks
-        if disk.path in facts["devices"]
-        for one in _device(context, disk, facts["devices"][disk.path])
-    ]
-    found += _memory(context, derived, memory, facts["memory"])
-    if context.options.target != LIBVIRT:
-        found += _namesakes(context, facts["domains"])
     return found
 
 

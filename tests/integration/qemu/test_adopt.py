@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
 from dataclasses import replace
@@ -19,10 +20,22 @@ from tests.lab.shell import wait_for
 if t.TYPE_CHECKING:
     from tests.lab import Lab
     from tests.lab.guest.bare import BareGuest
+    from tests.lab.host import Host
 
 ADOPT = {"method": "offline", "may_stop": True, "target": "libvirt"}
 LIVE = {"method": "live_shared", "target": "libvirt"}
 SHARED = (Disk("qcow2", shared=True),)
+
+
+@contextlib.contextmanager
+def screen_taken(place: Host) -> t.Iterator[None]:
+    """Somebody listens where libvirt would show the guest's screen, so that it cannot start it."""
+    busy = place.start(["nc", "-l", "-k", "-p", "5999"])
+    try:
+        yield
+    finally:
+        place.run(["sh", "-c", "kill $(pgrep -f '^nc -l -k -p 5999')"])
+        busy.wait()
 
 
 def test_a_guest_becomes_a_domain(lab: Lab, hosts: list[str]) -> None:
@@ -48,12 +61,8 @@ def test_a_guest_becomes_a_domain(lab: Lab, hosts: list[str]) -> None:
     assert not place.virsh("list", "--all", "--name").split()
     with lab.watch([guest]) as watcher:
         # What libvirt cannot start comes home.
-        busy = place.start(["nc", "-l", "-k", "-p", "5999"])
-        try:
+        with screen_taken(place):
             failed = move(lab, guest, here, there, **ADOPT)
-        finally:
-            place.run(["sh", "-c", "kill $(pgrep -f '^nc -l -k -p 5999')"])
-            busy.wait()
         assert failed["error_code"] == "ADOPTION_FAILED", failed
         runs_on(guest, here)
         assert not place.virsh("list", "--all", "--name").split()
@@ -116,12 +125,8 @@ def test_a_guest_becomes_a_domain_while_it_runs(lab: Lab, hosts: list[str], cert
     assert checked["changed"], checked
     owner = place.run(["stat", "-c", "%u:%g", guest.disks[0]]).stdout
     with lab.watch([guest]) as watcher:
-        busy = place.start(["nc", "-l", "-k", "-p", "5999"])
-        try:
+        with screen_taken(place):
             failed = move(lab, guest, here, there, **LIVE)
-        finally:
-            place.run(["sh", "-c", "kill $(pgrep -f '^nc -l -k -p 5999')"])
-            busy.wait()
         assert failed["error_code"] == "ADOPTION_FAILED", failed
         runs_on(guest, here)
         clean_but_for_disks(lab, guest, there)
