@@ -13,6 +13,15 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 
 _MAGIC = b"LibvirtQemudSave"
 _NUMBERS = 3
+#: Magic, version, length of the document, was running, format (raw), offset of the cookie (none), and room for more.
+_HEADER = struct.Struct("=16s5I14I")
+_VERSION = 2
+
+
+def save_header(xml: str) -> bytes:
+    """What a save file of a running guest with this definition begins with; the stream of a migration follows it."""
+    document = xml.encode("utf-8") + b"\0"
+    return _HEADER.pack(_MAGIC, _VERSION, len(document), 1, 0, 0, *([0] * 14)) + document
 
 
 def parse_save_header(head: bytes) -> bool | None:

@@ -10,7 +10,14 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import clock as clock_module
-from ansible_collections.virtops.kvm.plugins.module_utils._core import command, errors, mounts, serving, statefile
+from ansible_collections.virtops.kvm.plugins.module_utils._core import (
+    command,
+    errors,
+    mounts,
+    savefile,
+    serving,
+    statefile,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import device, digest, inuse
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
@@ -39,6 +46,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu import (
 #: What the agent is made of; each only needs what stands before it.
 SHIPPED: tuple[t.Any, ...] = (
     errors,
+    savefile,
     clock_module,
     command,
     mounts,

@@ -18,7 +18,6 @@ import fcntl
 import os
 import socket
 import ssl
-import struct
 import termios
 import threading
 import typing as t
@@ -26,15 +25,13 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.savefile import save_header
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain
 
 #: libvirt opens the file once for the definition and once for the guest, and reads the header each time (src/qemu/qemu_saveimage.c).
 #: Older ones opened it once.
 FIRST_VERSION = (11, 2)
 _READS = 2
-#: Magic, version, length of the document, was running, format (raw), offset of the cookie (none), and room for more.
-_HEADER = struct.Struct("=16s5I14I")
-_MAGIC, _VERSION = b"LibvirtQemudSave", 2
 _READY_SECONDS = 60.0
 _END_SECONDS = 60.0
 _POLL = 0.01
@@ -42,12 +39,6 @@ _CHUNK = 1 << 20
 _PIPE = "restore"
 
 Record = dict[str, t.Any]
-
-
-def header(xml: str) -> bytes:
-    """What a save file of a guest with this definition begins with."""
-    document = xml.encode("utf-8") + b"\0"
-    return _HEADER.pack(_MAGIC, _VERSION, len(document), 1, 0, 0, *([0] * 14)) + document
 
 
 class Restore:
@@ -79,7 +70,7 @@ class Restore:
         self._virsh = command.Process(["virsh", "-q", "-c", "qemu:///system", "restore", "--paused", path])
         self._thread = threading.Thread(target=self._carry, daemon=True)
         try:
-            self._begin(path, header(xml))
+            self._begin(path, save_header(xml))
         except (KvmError, OSError) as exc:
             self.close()
             raise bare_domain.failed("restore the domain", self.failed() or str(exc)) from exc

@@ -14,7 +14,7 @@ import typing as t
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._core.savefile import parse_save_header
+from ansible_collections.virtops.kvm.plugins.module_utils._core.savefile import parse_save_header, save_header
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_restore
 
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -86,7 +86,7 @@ def ended(arrival: bare_restore.Arrival) -> dict[str, str]:
 
 
 def test_the_header_is_libvirt_s() -> None:
-    head = bare_restore.header(XML)
+    head = save_header(XML)
     assert parse_save_header(head) is True
     assert head[92:].decode() == XML + "\0"
 
