@@ -63,7 +63,7 @@ def test_nftables_is_opened_for_nfs_now_and_for_good(vm_lab: Lab, guarded: Host)
     assert not reached()
     assert opened("--check", "--diff") == 1
     assert guarded.read(CONF) == RULES
-    assert opened() == 2
+    assert opened() == 1
     assert reached()
     assert guarded.read(CONF).startswith(RULES)
     sh(guarded, "systemctl restart nftables")

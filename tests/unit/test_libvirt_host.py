@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The virtops.kvm authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tables of the role libvirt_host: packages by distribution, settings by daemon, and what it takes for a closed firewall."""
+"""The tables of the role libvirt_host: packages by distribution and settings by daemon."""
 
 from __future__ import annotations
 
-import json
 import pathlib
 import re
 import typing as t
@@ -66,23 +65,3 @@ def test_settings_go_to_the_daemon_that_knows_them() -> None:
     listening = re.compile(variables()["__libvirt_host_listening"])
     assert [name for name in OF_THE_PROXY.split() if not listening.search(name)] == []
     assert [name for name in OF_BOTH.split() if listening.search(name)] == []
-
-
-@pytest.mark.parametrize(
-    ("expressions", "refuses"),
-    [
-        ([{"drop": None}], True),
-        ([{"counter": {"packets": 7, "bytes": 420}}, {"reject": {"type": "icmpx", "expr": "admin-prohibited"}}], True),
-        ([{"log": {"prefix": "refused: "}}, {"counter": None}, {"drop": None}], True),
-        ([{"reject": None}], True),
-        ([{"accept": None}], False),
-        ([{"counter": {"packets": 7, "bytes": 420}}], False),
-        ([{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth1"}}, {"drop": None}], False),
-        ([{"limit": {"rate": 9, "per": "second"}}, {"drop": None}], False),
-        ([{"drop": None}, {"accept": None}], False),
-    ],
-)
-def test_a_rule_that_refuses_all_that_is_left(expressions: list[dict[str, t.Any]], refuses: bool) -> None:
-    rule = {"family": "inet", "table": "filter", "chain": "input", "handle": 9, "expr": expressions}
-    pattern = variables()["__libvirt_host_refuses_all"].strip()
-    assert bool(re.search(pattern, json.dumps(rule))) is refuses

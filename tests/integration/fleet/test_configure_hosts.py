@@ -320,9 +320,7 @@ def test_check_mode_tells_each_change_and_makes_none(bare_lab: Lab, authority: p
         "Give its files to it",
         "Keep the kernel's settings for the next start",
         "Set them now",
-        "Write the rule down for the next start",
-        "Put the rule into force",
-        "Take rules for other ports out of force",
+        "Open the firewalls that run, and close what was opened before",
         "Tell that the daemon would be restarted for its settings",
     }, run.output
     assert "guests run there" in run.output

@@ -24,7 +24,11 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_run
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.modules import domain_migration, qemu_migration
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._checks import fleet_sample
-from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._host.fake_host import Certificates, FakeDaemons
+from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._host.fake_host import (
+    Certificates,
+    FakeDaemons,
+    FakeFirewalls,
+)
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_domains import DOCUMENT, FakeDomains
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._libvirt.fake_pools import FakePools, FakeVolumes
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.bare_fake import FakeFar, plan, running
@@ -242,6 +246,11 @@ CASES = {
         {"plan": to_data(samples.plan(samples.move("a"))), "results": {}, "directory": "/nowhere"},
         lambda folder: NoFiles(),
         ("read",),
+    ),
+    "firewall_opening": Case(
+        {"owner": "libvirt_host", "ports": ["16514"], "firewalld_zone": None},
+        lambda folder: FakeFirewalls(),
+        ("running", "ruleset", "rules_file", "try_rules"),
     ),
     "fleet_readiness": Case(
         {"facts": [to_data(fleet_sample.member("kvm1"))], "directory": "/nowhere"},

@@ -88,3 +88,45 @@ class FakeDaemons:
 
     def note(self, service: str, run: str, digest: str) -> None:
         self.notes[service] = {"run": run, "digest": digest}
+
+
+def chain(family: str, table: str, name: str, **words: str) -> dict[str, t.Any]:
+    """A chain for what comes in, as nft tells of it."""
+    base = {"hook": "input", "type": "filter", "prio": 0}
+    return {"chain": {"family": family, "table": table, "name": name, "handle": 1, **base, **words}}
+
+
+def rule(
+    family: str, table: str, name: str, handle: int, expressions: list[dict[str, t.Any]], comment: str = ""
+) -> dict[str, t.Any]:
+    """A rule, as nft tells of it."""
+    about = {"family": family, "table": table, "chain": name, "handle": handle, "expr": expressions}
+    return {"rule": {**about, "comment": comment} if comment else about}
+
+
+class FakeFirewalls:
+    """As the gateway of firewall_opening: a host with nftables, of which one chain drops."""
+
+    def __init__(self, running: t.Sequence[str] = ("nftables",)) -> None:
+        self._running = list(running)
+        self.text = ""
+        self.done: list[str] = []
+
+    def running(self) -> list[str]:
+        return self._running
+
+    def ruleset(self) -> list[dict[str, t.Any]]:
+        return [chain("inet", "filter", "input", policy="drop")]
+
+    def rules_file(self) -> tuple[str, str]:
+        return "/etc/nftables.conf", self.text
+
+    def try_rules(self, path: str, text: str) -> None:
+        self.done.append("try")
+
+    def write(self, path: str, text: str) -> None:
+        self.done.append(f"write {path}")
+        self.text = text
+
+    def take(self, step: t.Any) -> None:
+        self.done.append(" ".join(step.words))
