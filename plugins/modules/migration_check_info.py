@@ -71,9 +71,9 @@ options:
     description:
       - Codes of findings that you accept.
       - Possible are V(CORDONED), V(CPU_INCOMPATIBLE), V(DISK_SPACE_SHORT), V(FILESYSTEM_DEVICE), V(FIRMWARE_MISSING),
-        V(HOST_DEVICE) (where the domain is stopped), V(IMAGE_EXISTS) (block devices, and firmware variables of a stopped domain),
-        V(MEMORY_SHORT), V(POOL_MISSING), V(PORT_BLOCKED), V(QEMU_OLDER), V(SHARED_UNPROVEN), V(UNSAFE_CACHE) and V(UUID_CONFLICT)
-        (with an inactive definition of the same name only).
+        V(HOST_DEVICE) (where the domain is stopped), V(HUGEPAGES_SHORT), V(IMAGE_EXISTS) (block devices, and firmware variables of a
+        stopped domain), V(MEMORY_SHORT), V(POOL_MISSING), V(PORT_BLOCKED), V(QEMU_OLDER), V(SHARED_UNPROVEN), V(UNSAFE_CACHE)
+        and V(UUID_CONFLICT) (with an inactive definition of the same name only).
     type: list
     elements: str
     default: []

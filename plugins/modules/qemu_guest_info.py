@@ -112,6 +112,12 @@ guests:
     memory:
       description: Memory.
       type: int
+    hugepages:
+      description: Whether its memory, or a part of it, is in huge pages (C(-mem-path), C(memory-backend-file), C(memory-backend-memfd)).
+      type: bool
+    hugepage_kib:
+      description: Size of these pages in KiB; null for the default size of the host.
+      type: int
     vcpus:
       description: vCPUs.
       type: int

@@ -200,7 +200,8 @@ options:
   accept:
     description:
       - Codes of findings that shall not stop the move, out of V(IMAGE_EXISTS) (an image that is in the way on the destination, and that no
-        process has open, is deleted; a block device, which nobody uses, is overwritten), V(DISK_SPACE_SHORT) and V(MEMORY_SHORT). What is
+        process has open, is deleted; a block device, which nobody uses, is overwritten), V(DISK_SPACE_SHORT), V(MEMORY_SHORT) and
+        V(HUGEPAGES_SHORT). What is
         in the way because both hosts share the storage is the disk itself, and is never deleted (V(IMAGE_SHARED)).
       - A block device is not made by a move. It has to be there, of exactly the size of the disk; for O(method=offline) it may be larger.
       - The image that the guest left on the destination when it moved away from there is out of date, and makes way by itself where

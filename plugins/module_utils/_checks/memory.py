@@ -56,4 +56,5 @@ def check_hugepages(facts: CheckFacts) -> t.Iterator[Finding]:
             "Reserve more huge pages there (vm.nr_hugepages), or choose another destination.",
             needed=needed,
             free=free,
+            page_kib=facts.domain.hugepage_kib or facts.destination.hugepage_default_kib,
         )

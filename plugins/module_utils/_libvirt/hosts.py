@@ -20,6 +20,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.conffile import 
     text_setting,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._core.cordon import read_cordon
+from ansible_collections.virtops.kvm.plugins.module_utils._core.hugepages import free_hugepages
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import localhost
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.binding import constant, library
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import Connection, translated
@@ -99,7 +100,7 @@ def _with_local_facts(host: Host, settings: t.Mapping[str, Value]) -> Host:
         tls=localhost.tls_ready(settings),
         time=time.time(),
         time_synchronized=localhost.clock_synchronized(),
-        hugepages=localhost.free_hugepages(),
+        hugepages=free_hugepages(),
         hugepage_default_kib=sizes["Hugepagesize"] // _KIB if "Hugepagesize" in sizes else None,
         qemu_uid=uid,
         qemu_gid=gid,

@@ -11,7 +11,6 @@ Readers of files take the root of the file system, so that tests give them a sma
 from __future__ import annotations
 
 import ctypes
-import glob
 import grp
 import os
 import pwd
@@ -50,18 +49,6 @@ def parse_meminfo(text: str) -> dict[str, int]:
 def meminfo(root: str = "/") -> dict[str, int]:
     """This host's /proc/meminfo."""
     return parse_meminfo(_text(os.path.join(root, "proc/meminfo")))
-
-
-def free_hugepages(root: str = "/") -> dict[str, int]:
-    """Free pages per page size in KiB, for sizes of which there are any at all."""
-    found: dict[str, int] = {}
-    for folder in sorted(glob.glob(os.path.join(glob.escape(root), "sys/kernel/mm/hugepages/hugepages-*kB"))):
-        size = os.path.basename(folder)[len("hugepages-") : -len("kB")]
-        total = _text(os.path.join(folder, "nr_hugepages")).strip()
-        free = _text(os.path.join(folder, "free_hugepages")).strip()
-        if total.isdigit() and int(total) > 0 and free.isdigit():
-            found[size] = int(free)
-    return found
 
 
 def bridges() -> tuple[str, ...]:

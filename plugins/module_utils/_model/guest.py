@@ -122,6 +122,8 @@ class Guest:
 
     A guest of ours that is off has the status ``OFF``, its unit and its arguments as its process, and no pid.
 
+    ``hugepages`` and ``hugepage_kib`` are as in Domain.
+
     ``machine`` is the versioned type where the monitor could resolve it, ``machine_asked`` what the command line has.
     """
 
@@ -136,6 +138,8 @@ class Guest:
     accelerator: str = ""
     cpu: str = ""
     memory: int = 0
+    hugepages: bool = False
+    hugepage_kib: t.Optional[int] = None
     vcpus: int = 0
     incoming: t.Optional[str] = None
     pidfile: str = ""

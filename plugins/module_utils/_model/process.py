@@ -66,6 +66,8 @@ def _as_domain(guest: Guest, host: Host | None) -> Domain:
         emulator=guest.process.program,
         memory=guest.memory,
         memory_max=guest.memory,
+        hugepages=guest.hugepages,
+        hugepage_kib=guest.hugepage_kib,
         vcpus=max(guest.vcpus, 1),
         vcpus_max=max(guest.vcpus, 1),
         cpu=_cpu(guest.cpu),

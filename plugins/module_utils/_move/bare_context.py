@@ -36,7 +36,7 @@ TIMEOUT_ACTIONS = ("abort", "postcopy")
 SHUTDOWN_ACTIONS = ("fail", "destroy")
 PROCESS, LIBVIRT = TARGETS = ("process", "libvirt")
 #: What a user may accept.
-ACCEPTABLE = ("IMAGE_EXISTS", "DISK_SPACE_SHORT", "MEMORY_SHORT")
+ACCEPTABLE = ("IMAGE_EXISTS", "DISK_SPACE_SHORT", "MEMORY_SHORT", "HUGEPAGES_SHORT")
 _LEAST = (
     ("bandwidth", 0), ("max_downtime", 1), ("timeout", 0), ("parallel_connections", 0), ("shutdown_timeout", 0), ("source_slots", 0),
     ("destination_slots", 0),

@@ -16,7 +16,7 @@ import socket
 import stat
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._core import command
+from ansible_collections.virtops.kvm.plugins.module_utils._core import command, hugepages
 from ansible_collections.virtops.kvm.plugins.module_utils._disk import device, inuse
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_domain, bare_host
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, domainfiles, processes
@@ -40,8 +40,10 @@ def facts(
     name: str = "",
     uuid: str = "",
     owners: t.Sequence[str] = (),
+    backings: t.Sequence[str] = (),
 ) -> Value:
-    """What this host has of what is named. ``state`` is the folder of the records; ``name`` and ``uuid`` are the guest's."""
+    """What this host has of what is named. ``state`` is the folder of the records; ``name`` and ``uuid`` are the guest's;
+    ``backings`` are the paths of files that its memory would be in."""
     found = shutil.which(program, path=command.environment()["PATH"]) if program else None
     there = [name for _number, name in socket.if_nameindex()]
     machines = ""
@@ -63,6 +65,10 @@ def facts(
         "domains": [[one.name, one.uuid] for one in domainfiles.defined() if name and one.is_of(name, uuid)],
         "free": {folder: bare_host.free(folder) for folder in {os.path.dirname(path) for path in images}},
         "memory": memory(),
+        "hugepages": {
+            "free": hugepages.free_hugepages(),
+            "folders": {path: hugepages.page_kib(path) for path in backings},
+        },
         "place": bare_host.place(),
     }
 
@@ -80,7 +86,8 @@ def block_device(path: str) -> Value:
 
 
 def memory(path: str = MEMINFO) -> dict[str, int]:
-    """Bytes of memory in all, and those that programs may still get without swapping; empty where the kernel does not tell."""
+    """Bytes of memory in all, those that programs may still get without swapping, and those of a huge page of the default size, where it
+    has them; empty where the kernel does not tell."""
     try:
         with open(path, encoding="ascii") as stream:
             lines = [line.split() for line in stream]
@@ -89,4 +96,5 @@ def memory(path: str = MEMINFO) -> dict[str, int]:
     told = {words[0]: int(words[1]) * 1024 for words in lines if len(words) > 1}
     if "MemTotal:" not in told or "MemAvailable:" not in told:
         return {}
-    return {"total": told["MemTotal:"], "available": told["MemAvailable:"]}
+    found = {"total": told["MemTotal:"], "available": told["MemAvailable:"]}
+    return {**found, "hugepage": told["Hugepagesize:"]} if "Hugepagesize:" in told else found

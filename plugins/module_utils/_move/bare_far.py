@@ -13,6 +13,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core import clock as 
 from ansible_collections.virtops.kvm.plugins.module_utils._core import (
     command,
     errors,
+    hugepages,
     mounts,
     savefile,
     serving,
@@ -50,6 +51,7 @@ SHIPPED: tuple[t.Any, ...] = (
     clock_module,
     command,
     mounts,
+    hugepages,
     statefile,
     serving,
     digest,

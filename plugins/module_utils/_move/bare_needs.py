@@ -21,6 +21,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_host import stamp
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import tls
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import parse
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.backing import Backing, backings_of, pages_needed
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.derive import Derived
 
 #: What QEMU calls the formats in which a disk is as long as its device.
@@ -44,6 +45,7 @@ def lacks(
     host = context.far.host
     images = [disk.path for disk in disks if not disk.path.startswith("/dev/")]
     devices = [disk.path for disk in disks if disk.path.startswith("/dev/")]
+    backings = backings_of(parse(derived.argv))
     made = {disk.path for disk in media}
     needs = [path for path in derived.needs if path not in made]
     needs += [disk.path for disk in stay if disk.path.startswith("/") and disk.path not in needs]
@@ -57,6 +59,7 @@ def lacks(
         user=user,
         name=context.name,
         uuid=context.uuid,
+        backings=[one.path for one in backings if one.path],
     )
     found = _absent(context, derived, facts, user, machine)
     for path in (one for one in facts["existing"] if one not in facts["leftover"]):
@@ -77,7 +80,8 @@ def lacks(
         if disk.path in facts["devices"]
         for one in _device(context, disk, facts["devices"][disk.path])
     ]
-    found += _memory(context, derived, memory, facts["memory"])
+    found += _memory(context, memory - sum(one.size for one in backings), facts["memory"])
+    found += _hugepages(context, backings, facts)
     if context.options.target != LIBVIRT:
         found += _namesakes(context, facts["domains"])
     return found
@@ -161,9 +165,9 @@ def _device(context: BareContext, disk: MovedDisk, seen: t.Mapping[str, t.Any]) 
         )  # fmt: skip
 
 
-def _memory(context: BareContext, derived: Derived, needed: int, there: t.Mapping[str, int]) -> list[Finding]:
-    """Whether the destination has the guest's memory to give. What lies in a file, as huge pages do, only QEMU there can tell."""
-    if not there or any("mem-path" in word or "hugetlb" in word for word in derived.argv):
+def _memory(context: BareContext, needed: int, there: t.Mapping[str, int]) -> list[Finding]:
+    """Whether the destination has the guest's plain memory to give. What lies in a file of no huge pages only QEMU there can tell."""
+    if not there or needed <= 0:
         return []
     reserve = reserve_of(there["total"])
     available = there["available"] - reserve
@@ -177,6 +181,25 @@ def _memory(context: BareContext, derived: Derived, needed: int, there: t.Mappin
             "Choose a destination with more, or shrink or stop guests there.", needed=needed, available=available, reserve=reserve,
         )
     ]  # fmt: skip
+
+
+def _hugepages(context: BareContext, backings: t.Sequence[Backing], facts: t.Mapping[str, t.Any]) -> list[Finding]:
+    """Whether it has the huge pages to give, of each size."""
+    there = facts["hugepages"]
+    default = facts["memory"].get("hugepage", 0) // 1024 or None
+    host, found = context.far.host, []
+    for page, needed in sorted(pages_needed(backings, there["folders"], default).items()):
+        free = there["free"].get(str(page), 0) * page * 1024
+        if free < needed:
+            found.append(
+                _acceptable(
+                    context, "HUGEPAGES_SHORT", f"host {host}",
+                    f"The guest '{context.name}' needs {format_bytes(needed)} in huge pages of {page} KiB, and {host} has "
+                    f"{format_bytes(free)} free.",
+                    "Reserve more there (vm.nr_hugepages), or choose another destination.", needed=needed, free=free, page_kib=page,
+                )
+            )  # fmt: skip
+    return found
 
 
 def certificates(context: BareContext) -> list[Finding]:

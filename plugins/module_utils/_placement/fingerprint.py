@@ -89,7 +89,7 @@ def _domain(domain: Domain) -> list[t.Any]:
         domain.active,
         [domain.virt_type, domain.arch, domain.machine, domain.cpu.mode, domain.cpu.model, domain.firmware.type],
         [domain.boot_cpu.mode, domain.boot_cpu.model, domain.managed_save, domain.persistent],
-        [memory_needed(domain), domain.vcpus, domain.hugepages],
+        [memory_needed(domain), domain.vcpus, domain.hugepages, domain.hugepage_kib],
         [[getattr(disk, name) for name in _DISK_FACTS] for disk in domain.disks],
         [[nic.type, nic.source] for nic in domain.nics],
         to_data(domain.host_devices),

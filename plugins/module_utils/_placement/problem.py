@@ -107,7 +107,7 @@ def make_bin(facts: HostFacts, options: PlanOptions) -> Bin:
     domains = [domain for domain in active if domain.kind != PROCESS]
     # The host's own sums are libvirt's, which knows nothing of guest processes.
     held = max(host.memory_domains, sum(memory_needed(domain) for domain in domains if not domain.hugepages))
-    held += sum(memory_needed(domain) for domain in processes)
+    held += sum(memory_needed(domain) for domain in processes if not domain.hugepages)
     vcpus = max(host.vcpus_domains, sum(domain.vcpus for domain in domains)) + sum(one.vcpus for one in processes)
     reserve = options.memory_reserve.of(host)
     host = dataclasses.replace(host, memory_domains=held)

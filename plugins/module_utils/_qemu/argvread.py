@@ -17,7 +17,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu.address import A
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import CommandLine, Keys, Option, parse_keys
 
 MIB = 1 << 20
-_UNITS = {"": MIB, "B": 1, "K": 1 << 10, "M": MIB, "G": 1 << 30, "T": 1 << 40}
+_UNITS = {"B": 1, "K": 1 << 10, "M": MIB, "G": 1 << 30, "T": 1 << 40}
 _SECRET_KEYS = ("password", "data", "key-secret-data")
 _URL_PASSWORD = re.compile(r"(://[^/:@,]*:)[^@/,]*@")
 _NOT_DISKS = ("pflash", "mtd", "floppy")
@@ -64,9 +64,13 @@ def accelerator_of(line: CommandLine) -> str:
 
 def memory_of(line: CommandLine) -> int:
     """Bytes; 128 MiB is QEMU's own choice."""
-    text = line.merged("m").get("size") or "128"
+    return bytes_of(line.merged("m").get("size") or "128", "M")
+
+
+def bytes_of(text: str, unit: str) -> int:
+    """A size as QEMU reads it, where a number alone counts in ``unit``; 0 for what is none."""
     match = re.fullmatch(r"([0-9.]+)([BKMGT]?)I?B?", text.strip().upper())
-    return int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
+    return int(float(match.group(1)) * _UNITS[match.group(2) or unit]) if match else 0
 
 
 def vcpus_of(line: CommandLine) -> int:

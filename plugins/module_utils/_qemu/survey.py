@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.conffile import list_setting, read_settings
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.hugepages import page_kib
 from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import (
     CLUSTER_TYPES,
     Mount,
@@ -38,6 +39,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu import answers, 
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.address import Address
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import CommandLine
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argvread import Place
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu.backing import backings_of, huge_pages
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.monitor import Monitor
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import Session
 
@@ -163,6 +165,10 @@ def told_by_argv(process: GuestProcess, line: CommandLine) -> Guest:
         else disk
         for disk in argvread.disks_of(line)
     )
+    backings = backings_of(line)
+    # Looked up here also for a process with mounts of its own: hosts have the folders of their pages alike.
+    folders = {one.path: page_kib(os.path.join(process.directory or "/", one.path)) for one in backings if one.path}
+    hugepages, hugepage_kib = huge_pages(backings, folders)
     return Guest(
         process,
         name=argvread.name_of(line),
@@ -172,6 +178,8 @@ def told_by_argv(process: GuestProcess, line: CommandLine) -> Guest:
         accelerator=argvread.accelerator_of(line),
         cpu=line.last("cpu"),
         memory=argvread.memory_of(line),
+        hugepages=hugepages,
+        hugepage_kib=hugepage_kib,
         vcpus=argvread.vcpus_of(line),
         incoming=line.last("incoming") if line.has("incoming") else None,
         pidfile=line.last("pidfile"),

@@ -186,7 +186,7 @@ ROWS: list[Row] = [
     (
         "huge pages short",
         lambda c: c.facts(domain={"hugepages": True, "hugepage_kib": 1048576}),
-        ["!!HUGEPAGES_SHORT"],
+        ["!HUGEPAGES_SHORT"],
     ),
     ("huge pages enough", lambda c: c.facts(domain={"hugepages": True}, destination={"memory_free": 0}), []),
     # storage that is copied

@@ -29,13 +29,6 @@ def test_meminfo() -> None:
     assert localhost.parse_meminfo(text) == {"MemTotal": 2 << 20, "MemAvailable": 1 << 20, "HugePages_Total": 3}
 
 
-def test_hugepages(tmp_path: pathlib.Path) -> None:
-    for size, total, free in [("2048", "512", "500"), ("1048576", "0", "0"), ("64", "many", "1")]:
-        put(tmp_path, f"sys/kernel/mm/hugepages/hugepages-{size}kB/nr_hugepages", f"{total}\n")
-        put(tmp_path, f"sys/kernel/mm/hugepages/hugepages-{size}kB/free_hugepages", f"{free}\n")
-    assert localhost.free_hugepages(str(tmp_path)) == {"2048": 500}
-
-
 def test_daemons(tmp_path: pathlib.Path) -> None:
     put(tmp_path, "run/virtqemud.pid", "42\n")
     put(tmp_path, "proc/42/comm", "virtqemud\n")

@@ -37,7 +37,8 @@ class Host(FakeFar):
     def facts(self, **wanted: t.Any) -> dict[str, t.Any]:
         return {
             "program": "/usr/bin/qemu", "machines": ["pc"], "missing": [], "folders": [], "existing": [], "stamps": {}, "leftover": [],
-            "devices": {}, "interfaces": [], "user": True, "domain": {}, "domains": [], "free": {}, "memory": {}, **self.more,
+            "devices": {}, "interfaces": [], "user": True, "domain": {}, "domains": [], "free": {}, "memory": {},
+            "hugepages": {"free": {}, "folders": {}}, **self.more,
         }  # fmt: skip
 
 
@@ -85,13 +86,30 @@ def test_a_device_has_to_be_there_and_fit_and_be_nobodys(
         (3 * GIB, (), {}, []),
         (2 * GIB, (), {}, ["MEMORY_SHORT blocker"]),
         (2 * GIB, (), {"accept": ("MEMORY_SHORT",)}, ["MEMORY_SHORT warning"]),
-        (0, ("-mem-path", "/dev/hugepages"), {}, []),
+        (0, ("-m", "2G", "-mem-path", "/srv/memory"), {}, []),
+        (0, ("-m", "2G", "-mem-path", "/dev/hugepages"), {}, []),
+        (0, ("-m", "2G", "-mem-path", "/dev/hugepages1G"), {}, ["HUGEPAGES_SHORT blocker"]),
+        (
+            0,
+            ("-m", "2G", "-mem-path", "/dev/hugepages1G"),
+            {"accept": ("HUGEPAGES_SHORT",)},
+            ["HUGEPAGES_SHORT warning"],
+        ),
+        (2 * GIB, ("-object", "memory-backend-memfd,id=m,size=2G,hugetlb=on"), {}, []),
+        (2 * GIB, ("-object", "memory-backend-memfd,id=m,size=4098M,hugetlb=on"), {}, ["HUGEPAGES_SHORT blocker"]),
     ],
 )
 def test_the_guests_memory_has_to_be_there_beside_the_hosts_own(
     tmp_path: pathlib.Path, available: int, argv: tuple[str, ...], options: dict[str, t.Any], codes: list[str]
 ) -> None:
-    far = Host(devices={"/dev/vg/web": {"size": 1000, "used": ""}}, memory={"total": 8 * GIB, "available": available})
+    far = Host(
+        devices={"/dev/vg/web": {"size": 1000, "used": ""}},
+        memory={"total": 8 * GIB, "available": available, "hugepage": 2 << 20},
+        hugepages={
+            "free": {"2048": 2048, "1048576": 1},
+            "folders": {"/srv/memory": None, "/dev/hugepages": 2048, "/dev/hugepages1G": 1 << 20},
+        },
+    )
     accept = ("IMAGE_EXISTS", *options.get("accept", ()))
     assert [one for one in found(tmp_path, far, 2 * GIB, argv, accept=accept) if "IMAGE" not in one] == codes
 
@@ -112,6 +130,8 @@ def test_what_the_kernel_says_of_memory_and_of_devices(tmp_path: pathlib.Path) -
     told = tmp_path / "meminfo"
     told.write_text("MemTotal:  2048 kB\nMemFree: 1 kB\nMemAvailable: 1024 kB\nHugePages_Total: 0\n")
     assert bare_facts.memory(str(told)) == {"total": 2 << 20, "available": 1 << 20}
+    told.write_text("MemTotal:  2048 kB\nMemAvailable: 1024 kB\nHugepagesize:    2048 kB\n")
+    assert bare_facts.memory(str(told))["hugepage"] == 2 << 20
     told.write_text("MemTotal:  2048 kB\n")
     assert bare_facts.memory(str(told)) == bare_facts.memory(str(tmp_path / "none")) == {}
     assert bare_facts.block_device(str(told))["size"] == bare_facts.block_device(str(tmp_path / "none"))["size"] == -1

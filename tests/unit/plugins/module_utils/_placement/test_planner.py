@@ -114,6 +114,28 @@ def test_a_domain_that_fits_nowhere_has_reasons_per_host(
     assert sentence in reasons(plan(facts, KVM1), "kvm2")
 
 
+@pytest.mark.parametrize("kind", ["domain", "process"])
+def test_domains_and_guest_processes_go_where_free_huge_pages_of_their_size_are(fleet: t.Any, kind: str) -> None:
+    """Plain memory is nowhere, and is not asked for."""
+    pages = {"2048": 1024, "1048576": 0}
+    sizes = {"a": None, "b": 2048, "c": 1 << 20}
+    guests = [fleet.domain(name, hugepages=True, hugepage_kib=size, kind=kind) for name, size in sizes.items()]
+    free = {"memory_free": 0, "hugepage_default_kib": 2048}
+    facts = [
+        fleet.host("kvm1", guests),
+        fleet.host("kvm2", hugepages=pages, **free),
+        fleet.host("kvm3", hugepages=pages, **free),
+        fleet.host("kvm4", hugepages={"2048": 1023, "1048576": 2}, **free),
+        fleet.host("kvm5", memory_total=64 * GIB),
+    ]
+    result = plan(facts, KVM1)
+    assert {targets(result)["a"], targets(result)["b"]} == {"kvm2", "kvm3"}
+    assert targets(result)["c"] == "kvm4"
+    few = plan([facts[0], facts[1]], KVM1)
+    assert len(targets(few)) == 1
+    assert any("huge pages of 1048576 KiB" in reason for one in few.blocked for reason in one.reasons["kvm2"])
+
+
 def test_a_host_with_the_uuid_of_the_source_is_none(fleet: t.Any) -> None:
     source = fleet.host("kvm1", [fleet.domain("web01")])
     twin = fleet.host("kvm2", uuid=source.host.uuid)
