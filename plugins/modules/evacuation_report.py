@@ -214,13 +214,13 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import In
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Plan
 from ansible_collections.virtops.kvm.plugins.module_utils._report import markdown, page, words
-from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
+from ansible_collections.virtops.kvm.plugins.module_utils._report.build import build
+from ansible_collections.virtops.kvm.plugins.module_utils._report.outcome import (
     EVACUATE,
     KINDS,
     ONLY_PLANNED,
     HostAfter,
     Report,
-    build,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._report.ticket import return_ticket
 

@@ -177,9 +177,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts impo
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import check_accept
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding, blockers, findings_data
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import MOVE_METHODS, choose_method
+from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import Probe, reach_findings
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 

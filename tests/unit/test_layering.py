@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import re
 import sys
 import typing as t
 
@@ -123,7 +124,7 @@ def faults_of_direction(plugins: pathlib.Path) -> list[str]:
         room = room_of(found.file)
         where = f"{found.file}:{found.line}: {room}"
         if room not in MAY_IMPORT:
-            faults.append(f"{where} is a room that DESIGN does not know")
+            faults.append(f"{where} is a room that plugins/README.md does not know")
         elif found.target.startswith(f"{PREFIX}."):
             other = room_of(pathlib.PurePosixPath(*found.target[len(PREFIX) + 1 :].split(".")))
             if other != room and other not in MAY_IMPORT[room]:
@@ -199,6 +200,28 @@ def test_the_tree_is_found() -> None:
     assert {"_core", "_model", "_ansible"} <= rooms
 
 
+def rooms_of_the_table() -> dict[str, str]:
+    """Each room that plugins/README.md names -> what its last column says."""
+    rows = [line.split("|") for line in (PLUGINS / "README.md").read_text(encoding="utf-8").splitlines() if "|" in line]
+    return {name.rpartition("/")[2]: row[3] for row in rows for name in re.findall(r"`([\w/]+)`", row[1])}
+
+
+def test_the_table_for_newcomers_is_what_is_held_here() -> None:
+    told = rooms_of_the_table()
+    # Kinds of plugins that the collection has none of need no row.
+    there = {path.name for path in (*PLUGINS.iterdir(), *(PLUGINS / "module_utils").iterdir()) if path.is_dir()}
+    assert set(told) == set(MAY_IMPORT) & there
+    for room, column in told.items():
+        named = set(re.findall(r"`(\w+)`", column))
+        below = MAY_IMPORT[room]
+        if column.strip() == "all":
+            assert below == ALL
+        elif "all above but" in column:
+            assert below == set(list(told)[: list(told).index(room)]) - named, room
+        else:
+            assert below == named, room
+
+
 def test_imports_point_down() -> None:
     assert faults_of_direction(PLUGINS) == []
 
@@ -255,7 +278,11 @@ GUARDED = "try:\n    import {0}\nexcept ImportError:\n    {0} = None\n"
         ("module_utils/_move/a.py", "from @._ansible.b import c", "_move/a.py:1: _move imports _ansible"),
         ("module_utils/_move/a.py", "from ansible.errors import X", "_move/a.py:1: _move imports ansible"),
         ("module_utils/_ansible/a.py", "from @._move.b import c", "_ansible/a.py:1: _ansible imports _move"),
-        ("module_utils/_attic/a.py", "import os", "_attic/a.py:1: _attic is a room that DESIGN does not know"),
+        (
+            "module_utils/_attic/a.py",
+            "import os",
+            "_attic/a.py:1: _attic is a room that plugins/README.md does not know",
+        ),
         ("module_utils/_core/a.py", "import_module('libvirt')", "_core/a.py:1: _core imports <import at run time>"),
     ],
 )

@@ -11,10 +11,10 @@ import dataclasses
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import STOPPED_METHODS, Choice, choose_method
 from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import Namesake
+from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import Probe
 from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import resumes
 

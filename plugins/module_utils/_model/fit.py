@@ -5,51 +5,20 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 """Whether a host can run a domain that now runs elsewhere: pure predicates that planner and checker share.
 
-Each takes a Pair and yields a Finding for what does not fit. Memory and disk space are in ``room``.
+Each takes a Pair and yields a Finding for what does not fit. Memory and disk space are in ``room``, what ties it down anywhere in ``ties``.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, hard_blocker, warning
-from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Disk, Domain
+from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
+from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import Fit, Pair
 
 #: CPU models that any x86 vendor's host can run.
 GENERIC_CPUS = ("qemu32", "qemu64", "kvm32", "kvm64", "pentium", "pentium2", "pentium3", "486")
-_DISK_TYPES = ("file", "block", "network", "volume")
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """One domain, the host it is on and the host it would go to, with the names people know the hosts by.
-
-    ``networks`` and ``bridges`` map names on the source to names on the destination.
-    """
-
-    domain: Domain
-    source: Host
-    destination: Host
-    source_name: str
-    destination_name: str
-    networks: dict[str, str] = dataclasses.field(default_factory=dict)
-    bridges: dict[str, str] = dataclasses.field(default_factory=dict)
-
-    @property
-    def move(self) -> str:
-        """How messages begin."""
-        return f"Cannot move {self.domain.noun} '{self.domain.name}' from {self.source_name} to {self.destination_name}"
-
-    @property
-    def about(self) -> str:
-        """How warnings begin."""
-        return f"Moving {self.domain.noun} '{self.domain.name}' from {self.source_name} to {self.destination_name}"
-
-
-Fit = t.Callable[[Pair], t.Iterable[Finding]]
 
 
 def fit_identity(pair: Pair) -> t.Iterator[Finding]:
@@ -234,124 +203,7 @@ def dotted(version: int) -> str:
     return f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"
 
 
-def fit_devices(pair: Pair) -> t.Iterator[Finding]:
-    """Devices and records that tie a running guest to its host, whatever the destination."""
-    domain = pair.domain
-    if domain.kind == PROCESS:
-        yield from _process(pair)
-        return
-    held = [f"{device.type} {device.address}" for device in domain.host_devices if not device.migratable]
-    held += [f"{nic.type} interface {nic.mac}" for nic in domain.nics if nic.type in ("hostdev", "vdpa")]
-    if held:
-        yield hard_blocker(
-            "HOST_DEVICE",
-            domain.name,
-            f"{pair.move}: it holds devices of its host ({', '.join(held)}).",
-            "Detach them before the move, or shut the guest off and move it then.",
-            devices=held,
-        )
-    if domain.filesystems:
-        yield blocker(
-            "FILESYSTEM_DEVICE",
-            domain.name,
-            f"{pair.move}: directories of its host are passed to it ({', '.join(domain.filesystems)}).",
-            "Unmount and detach them in the guest before the move.",
-            filesystems=list(domain.filesystems),
-        )
-    if domain.obstacles:
-        yield blocker(
-            "METHOD_UNSUITABLE",
-            domain.name,
-            f"{pair.move}: its definition has what cannot move while it runs ({'; '.join(domain.obstacles)}).",
-            "Shut the guest off and move it then, or change its definition.",
-            obstacles=list(domain.obstacles),
-        )
-    transient = [disk.target for disk in domain.disks if disk.transient]
-    if transient:
-        yield blocker(
-            "TRANSIENT_DISK",
-            domain.name,
-            f"{pair.move}: its disks {', '.join(transient)} are transient, and libvirt cannot move what it will "
-            "throw away.",
-            "Shut the guest off and move it then, or make the disks permanent.",
-            disks=transient,
-        )
-    yield from _disk_types(pair)
-
-
-def _process(pair: Pair) -> t.Iterator[Finding]:
-    """What keeps a guest process from moving, and nobody may accept."""
-    for why in pair.domain.ties:
-        yield hard_blocker(
-            "METHOD_UNSUITABLE",
-            pair.domain.name,
-            f"{pair.move}: {why}.",
-            "Remove that, or leave the guest process where it is.",
-            tie=why,
-        )
-    for obstacle in pair.domain.obstacles:
-        yield hard_blocker(
-            "METHOD_UNSUITABLE",
-            pair.domain.name,
-            f"{pair.move}: {obstacle}.",
-            "Remove that, shut the guest off and move it then, or leave it where it is.",
-            obstacles=[obstacle],
-        )
-
-
-def _disk_types(pair: Pair) -> t.Iterator[Finding]:
-    for disk in pair.domain.disks:
-        if disk.copyable and (disk.type not in _DISK_TYPES or (disk.type == "volume" and disk.shared is not True)):
-            yield blocker(
-                "DISK_TYPE_UNSUPPORTED",
-                disk.target,
-                f"{pair.move}: disk {disk.target} is of type '{disk.type}' ({_source(disk)}), whose content "
-                "cannot be moved.",
-                "Put the content on a file or a block device, or on storage that both hosts share.",
-                disk=disk.target,
-                type=disk.type,
-            )
-
-
-def _source(disk: Disk) -> str:
-    return disk.source or f"{disk.pool}/{disk.volume}"
-
-
-def fit_records(pair: Pair) -> t.Iterator[Finding]:
-    """Snapshots, checkpoints and running jobs."""
-    domain = pair.domain
-    if domain.snapshots:
-        yield blocker(
-            "SNAPSHOTS_PRESENT",
-            domain.name,
-            f"{pair.move}: it has {len(domain.snapshots)} snapshot(s), and libvirt does not move a running domain "
-            "with snapshots.",
-            "Delete the snapshots that are no longer needed (virsh snapshot-delete), then move it.",
-            snapshots=list(domain.snapshots),
-        )
-    if domain.checkpoints:
-        yield warning(
-            "CHECKPOINTS_PRESENT",
-            domain.name,
-            f"{pair.about}: its {len(domain.checkpoints)} checkpoint(s) can be carried only with qcow2 disks; "
-            "where they are lost the next backup has to be a full one.",
-            "Plan a full backup after the move.",
-            checkpoints=list(domain.checkpoints),
-        )
-    running = [domain.job.operation or domain.job.type] if domain.job else []
-    running += [f"block job on {target}" for target in domain.block_jobs]
-    if running:
-        yield blocker(
-            "JOB_RUNNING",
-            domain.name,
-            f"{pair.move}: libvirt is busy with it ({', '.join(running)}).",
-            "Wait until the job is done, or abort it (virsh domjobabort, virsh blockjob --abort).",
-            jobs=running,
-        )
-
-
-#: What ties a domain down wherever it would go, and what depends on the host it would go to.
-ANYWHERE: tuple[Fit, ...] = (fit_devices, fit_records)
+#: What depends on the host that a domain would go to; what ties it down wherever it would go is in ``ties``.
 THERE: tuple[Fit, ...] = (fit_identity, fit_architecture, fit_firmware, fit_cpu, fit_networks, fit_versions)
 #: The facts of a host that all of THERE but fit_identity ask for: hosts that are equal in them get the same answers.
 KIND = (

@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import ACTIVE_STATES
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
+from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import Pair
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Reachability
+from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import Pair
 
 #: What a probed port is for: libvirt itself (by ssh, TCP, TLS), or the streams of memory and disks.
 CONTROL, STREAM = "control", "stream"

@@ -16,7 +16,8 @@ import dataclasses
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import GENERIC_CPUS, Pair
+from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import GENERIC_CPUS
+from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import Pair
 
 #: Cured by every stopped method: no stream flows, files are copied whole, folders are made, caches are written back.
 _CURED = (

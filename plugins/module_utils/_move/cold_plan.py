@@ -11,13 +11,14 @@ import dataclasses
 import posixpath
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PAUSED, Disk, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SUSPENDED
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Piece
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_files import NearFile
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Survey
+from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import no_two_alike
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.compare import differences
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.travel import travel
@@ -101,7 +102,7 @@ def disk_pieces(
         pieces[disk.source] = _converted(
             piece, disk, flatten=flatten and bool(disk.backing_chain), keeps_records=bool(domain.snapshots)
         )
-    _no_two_alike(pieces.values())
+    no_two_alike((piece.source, piece.path) for piece in pieces.values())
     return tuple(pieces.values())
 
 
@@ -157,18 +158,6 @@ def _converted(piece: Piece, disk: Disk, *, flatten: bool, keeps_records: bool) 
         size = disk.virtual_size or piece.size
         return dataclasses.replace(piece, source_format="qcow2", format="raw", size=size)
     return piece
-
-
-def _no_two_alike(pieces: t.Iterable[Piece]) -> None:
-    seen: dict[str, str] = {}
-    for piece in pieces:
-        if piece.path in seen:
-            raise InputError(
-                "mapping",
-                f"{seen[piece.path]} and {piece.source} would both be {piece.path} on the destination; map one elsewhere.",
-                path=piece.path,
-            )
-        seen[piece.path] = piece.source
 
 
 def small_pieces(domain: Domain, mapping: Mapping, near: Near, tpm_files: t.Sequence[str]) -> tuple[Piece, ...]:

@@ -21,6 +21,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_plan import
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_shared import Cold, ended
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import SOURCE
+from ansible_collections.virtops.kvm.plugins.module_utils._move.record import new_journal
 
 _POLL = 0.25
 #: Guests overlook the button while they boot, so it is pressed again.
@@ -30,23 +31,12 @@ _PRESS_AGAIN = 20.0
 def open_journal(cold: Cold, move_id: str, before: Journal | None) -> None:
     """Begin the record of this move; of an interrupted one that stopped the guest it keeps that it did."""
     context, plan = cold.context, cold.plan
-    now = context.clock.now()
     stopped = before if before is not None and before.stopped and not plan.active else None
-    context.journal = Journal(
-        id=move_id,
-        domain=plan.name,
-        uuid=plan.uuid,
-        source_host=context.gateway.source_host,
-        destination_uri=context.gateway.destination_uri,
-        destination_host=context.gateway.destination_host,
-        method=plan.method,
-        stage="claim",
-        started=now,
-        updated=now,
-        autostart=plan.autostart,
-        source_disks=tuple(piece.source for piece in plan.pieces if owned_image(piece)),
-        source_disks_policy=context.options.source_disks,
-        persistent_xml=plan.saved_xml,
+    context.journal = new_journal(
+        context,
+        plan,
+        move_id,
+        source_disks=(piece.source for piece in plan.pieces if owned_image(piece)),
         state="paused" if plan.arrival == PAUSED_THERE else "running" if plan.arrival == RUNNING else "shutoff",
         arrival=plan.arrival,
         stopped=stopped is not None,

@@ -66,7 +66,7 @@ def make_plan(context: Context, survey: Survey, live_xml: str, saved_xml: str) -
     domain, options, mapping = survey.domain, context.options, context.mapping
     copied = set(survey.choice.copied)
     images = tuple(_image(disk, context, survey.leftovers) for disk in domain.disks if disk.target in copied)
-    _no_two_alike(images)
+    no_two_alike((f"disk {image.target}", image.path) for image in images)
     live = rewrite(live_xml, mapping, copied=copied)
     saved = rewrite(saved_xml, mapping, copied=copied) if domain.persistent else ""
     nvram = mapping.path(domain.firmware.nvram) if domain.firmware.nvram else None
@@ -103,16 +103,17 @@ def _image(disk: Disk, context: Context, leftovers: t.Collection[str]) -> Planne
     )
 
 
-def _no_two_alike(images: t.Sequence[PlannedImage]) -> None:
+def no_two_alike(places: t.Iterable[tuple[str, str]]) -> None:
+    """Of what is copied (each by what it is called, and its path on the destination), no two may go to one path. Raises InputError."""
     seen: dict[str, str] = {}
-    for image in images:
-        if image.path in seen:
+    for name, path in places:
+        if path in seen:
             raise InputError(
                 "mapping",
-                f"The disks {seen[image.path]} and {image.target} would both be {image.path} on the destination; map one elsewhere.",
-                path=image.path,
+                f"{seen[path]} and {name} would both be {path} on the destination; map one elsewhere.",
+                path=path,
             )
-        seen[image.path] = image.target
+        seen[path] = name
 
 
 def _changes(context: Context, plan: MovePlan, live_xml: str, saved_xml: str) -> tuple[Change, ...]:

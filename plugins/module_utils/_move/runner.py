@@ -17,7 +17,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.change import C
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import SEEDED, STOPPED_METHODS
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Sighting
-from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_run, cold_track, stages
+from ansible_collections.virtops.kvm.plugins.module_utils._move import cold_run, cold_track, follow, stages
 from ansible_collections.virtops.kvm.plugins.module_utils._move import decide as table
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import ColdGateway
 from ansible_collections.virtops.kvm.plugins.module_utils._move.context import (
@@ -35,15 +35,12 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import (
     report_of,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import MovePlan, diff_of_plan, make_plan
-from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter, from_stats
+from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter
 from ansible_collections.virtops.kvm.plugins.module_utils._move.settle import failed, settle, still_aborting
 from ansible_collections.virtops.kvm.plugins.module_utils._move.shared_proof import prove_shared
 from ansible_collections.virtops.kvm.plugins.module_utils._move.take_back import close_journal, take_back
-from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._move.transfer import Ended
 from ansible_collections.virtops.kvm.plugins.module_utils._move.undo import undo
-
-_FOLLOW_POLL = 0.25
 
 
 def run(context: Context, address: str, *, check_mode: bool = False) -> Report:
@@ -95,7 +92,7 @@ class _Run:
         if context.settle_only:
             return self._take_back(source, decision)
         if self._attached:
-            raise self._attached_in_vain(source)
+            raise follow.in_vain(context, self._journal(), source)
         return self._move(source, decision)
 
     # -- looking -----------------------------------------------------------------------------------------------------
@@ -143,29 +140,9 @@ class _Run:
         self._held.callback(lock.release)
         while not lock.try_acquire():
             self._attached = True
-            self._follow_driven(uuid)
+            follow.follow_driven(context, uuid, self._meter)
         if self._attached:
             context.journal = context.workspace.read_journal(uuid)
-
-    def _watch(self, uuid: str) -> dict[str, t.Any]:
-        """One look at a move that this run did not start."""
-        context = self._context
-        stats = self._gateway.job_stats(uuid)
-        shown = from_stats(context.name, context.method, "transfer", stats, context.elapsed(), self._meter)
-        context.tell(dataclasses.replace(shown, note="follows the move that runs already"))
-        context.clock.sleep(_FOLLOW_POLL)
-        return stats
-
-    def _follow_driven(self, uuid: str) -> None:
-        """Another run drives the move and has the lock: look on until it lets go."""
-        context = self._context
-        self._watch(uuid)
-        if context.check_stop():
-            raise KvmError(
-                "MOVE_ABORTED",
-                f"Following the move of domain '{context.name}' was ended ({context.stop.reason}); that move was started elsewhere "
-                "and goes on.",
-            )
 
     def _attach(self, source: Sighting) -> Report:
         """A migration runs that nobody drives any more (its module was killed): drive it to its end, then finish its work."""
@@ -173,7 +150,7 @@ class _Run:
         context = self._context
         if self._check_mode:
             return report_of(context, ATTACHED, source.uuid, (self._move_change(source.host),))
-        ended = self._drive_orphan(source)
+        ended = follow.drive_orphan(context, source, self._meter)
         seen, there, decision = settle(context, source.uuid)
         if decision.action in (table.FINISH, table.ALREADY_THERE):
             return self._finish(decision, seen, there)
@@ -183,34 +160,7 @@ class _Run:
             raise failed(context, source.uuid, ended)
         if context.settle_only:
             return self._take_back(seen, decision)
-        raise self._attached_in_vain(seen)
-
-    def _drive_orphan(self, source: Sighting) -> Ended:
-        """Follow the job until it ends; its pause may be as long as permitted at once, because its own ramp stands still."""
-        context, options = self._context, self._context.options
-        self._gateway.set_max_downtime(source.uuid, options.max_downtime)
-        ended = Ended()
-        while self._gateway.look(SOURCE, source.uuid).job == "migration_out":
-            stats = self._watch(source.uuid)
-            limit = time_limit(options.timeout, int(stats.get("memory_total") or 0), int(stats.get("disk_total") or 0))
-            if not ended.cause and (context.check_stop() or context.elapsed() >= limit):
-                ended.cause = "abort" if context.stop.asked else "timeout"
-                self._gateway.abort(source.uuid)
-        return ended
-
-    def _attached_in_vain(self, source: Sighting) -> KvmError:
-        context = self._context
-        if (
-            context.journal is not None
-            and self._journal() is not None
-            and context.journal.stage not in ("done", "undone")
-        ):
-            undo(context, context.journal)
-        return KvmError(
-            "MOVE_FAILED",
-            f"The move of domain '{context.name}' that ran already ended without success; the domain is {source.state} on "
-            f"{source.host}. Run again to start a new move.",
-        )
+        raise follow.in_vain(context, self._journal(), seen)
 
     # -- it is there -------------------------------------------------------------------------------------------------
 

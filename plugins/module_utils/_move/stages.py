@@ -25,6 +25,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.places import (
     unlimited,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.plan import MovePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.record import new_journal
 from ansible_collections.virtops.kvm.plugins.module_utils._move.timeouts import Ramp, time_limit
 from ansible_collections.virtops.kvm.plugins.module_utils._move.transfer import Driver, Ended
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.compare import differences
@@ -109,24 +110,9 @@ def _destination_claim(context: Context, uuid: str, held: contextlib.ExitStack, 
 
 def open_journal(context: Context, plan: MovePlan, move_id: str) -> None:
     """Begin the record of this move."""
-    now = context.clock.now()
-    context.journal = Journal(
-        id=move_id,
-        domain=plan.name,
-        uuid=plan.uuid,
-        source_host=context.gateway.source_host,
-        destination_uri=context.gateway.destination_uri,
-        destination_host=context.gateway.destination_host,
-        method=plan.method,
-        stage="claim",
-        started=now,
-        updated=now,
-        autostart=plan.autostart,
-        source_disks=tuple(image.source for image in plan.images if image.create),
-        source_disks_policy=context.options.source_disks,
-        persistent_xml=plan.saved_xml,
-        state=PAUSED if plan.paused else "running",
-    )
+    made = (image.source for image in plan.images if image.create)
+    state = PAUSED if plan.paused else "running"
+    context.journal = new_journal(context, plan, move_id, source_disks=made, state=state)
 
 
 def prepare(context: Context, plan: MovePlan) -> None:

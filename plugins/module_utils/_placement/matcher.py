@@ -14,11 +14,8 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import AC
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import PROCESS, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import (
-    ANYWHERE,
     KIND,
     THERE,
-    Fit,
-    Pair,
     fit_identity,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
@@ -35,6 +32,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.namesake import
     same_name_findings,
     same_uuid_findings,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import (
+    Fit,
+    Pair,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._model.reach import (
     TO_DESTINATION,
     TO_SOURCE,
@@ -49,6 +50,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.room import (
     store_of,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import as_stopped, resumes
+from ansible_collections.virtops.kvm.plugins.module_utils._model.ties import ANYWHERE
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import PlanOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.policy import MAY_STOP_HINT, how_to_stop
 from ansible_collections.virtops.kvm.plugins.module_utils._placement.problem import (

@@ -13,7 +13,11 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Placement
 from ansible_collections.virtops.kvm.plugins.module_utils._report import words
-from ansible_collections.virtops.kvm.plugins.module_utils._report.build import FAILED, NOT_STARTED, Report
+from ansible_collections.virtops.kvm.plugins.module_utils._report.outcome import (
+    FAILED,
+    NOT_STARTED,
+    Report,
+)
 
 
 def escape(text: object) -> str:

@@ -12,7 +12,8 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Placement
 from ansible_collections.virtops.kvm.plugins.module_utils._report import timeline, words
-from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
+from ansible_collections.virtops.kvm.plugins.module_utils._report.escape import attribute, text
+from ansible_collections.virtops.kvm.plugins.module_utils._report.outcome import (
     ARRIVED,
     COMPLETE,
     EVACUATE,
@@ -24,7 +25,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
     RESTORE,
     Report,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._report.escape import attribute, text
 from ansible_collections.virtops.kvm.plugins.module_utils._report.style import CSS
 
 _BADGES = {

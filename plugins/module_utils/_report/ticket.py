@@ -10,7 +10,10 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Plan, PlannedMove
-from ansible_collections.virtops.kvm.plugins.module_utils._report.build import Outcome, Report
+from ansible_collections.virtops.kvm.plugins.module_utils._report.outcome import (
+    Outcome,
+    Report,
+)
 
 
 def return_ticket(plan: Plan, report: Report) -> Plan | None:

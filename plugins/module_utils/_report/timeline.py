@@ -16,8 +16,12 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import STAGES
 from ansible_collections.virtops.kvm.plugins.module_utils._report import words
-from ansible_collections.virtops.kvm.plugins.module_utils._report.build import FAILED, Outcome, Report
 from ansible_collections.virtops.kvm.plugins.module_utils._report.escape import attribute, text
+from ansible_collections.virtops.kvm.plugins.module_utils._report.outcome import (
+    FAILED,
+    Outcome,
+    Report,
+)
 
 #: What a bar shows: a stage's key in the measurements -> (style, what it is called).
 _SHOWN = {

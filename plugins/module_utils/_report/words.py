@@ -14,7 +14,7 @@ import unicodedata
 from ansible_collections.virtops.kvm.plugins.module_utils._core.columns import padded
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes, format_seconds
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import DOMAIN, PROCESS
-from ansible_collections.virtops.kvm.plugins.module_utils._report.build import (
+from ansible_collections.virtops.kvm.plugins.module_utils._report.outcome import (
     ALREADY_THERE,
     COMPLETE,
     FAILED,

@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker, hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Cpu, Domain
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
+from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import as_stopped
 
 NAMED = Cpu("custom", "Skylake-Server")

@@ -15,7 +15,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import (
     PlannedMove,
     Staying,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._report.build import HostAfter
+from ansible_collections.virtops.kvm.plugins.module_utils._report.outcome import HostAfter
 
 GIB = 1024**3
 BEGIN = 1_767_225_600.0

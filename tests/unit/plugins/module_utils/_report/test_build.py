@@ -8,27 +8,27 @@ import typing as t
 
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Domain
-from ansible_collections.virtops.kvm.plugins.module_utils._report import build, ticket, words
+from ansible_collections.virtops.kvm.plugins.module_utils._report import build, outcome, ticket, words
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
 
 
-def report(plan: t.Any, results: dict[str, t.Any], after: t.Any = None, **more: t.Any) -> build.Report:
+def report(plan: t.Any, results: dict[str, t.Any], after: t.Any = None, **more: t.Any) -> outcome.Report:
     return build.build(plan, results, after, name="run", **more)
 
 
 @pytest.mark.parametrize(
     ("result", "state", "started"),
     [
-        (samples.moved("a"), build.MOVED, True),
-        (samples.moved("a", outcome="attached"), build.MOVED, True),
-        (samples.moved("a", outcome="already_there", changed=False), build.ALREADY_THERE, True),
-        (samples.failed(), build.FAILED, True),
-        ({"unreachable": True, "msg": "no route"}, build.FAILED, True),
-        ({}, build.NOT_STARTED, True),
-        ({"skipped": True}, build.NOT_STARTED, True),
-        ({"changed": True, "outcome": "moved"}, build.PLANNED, False),
-        ({}, build.PLANNED, False),
-        (samples.failed(), build.FAILED, False),
+        (samples.moved("a"), outcome.MOVED, True),
+        (samples.moved("a", outcome="attached"), outcome.MOVED, True),
+        (samples.moved("a", outcome="already_there", changed=False), outcome.ALREADY_THERE, True),
+        (samples.failed(), outcome.FAILED, True),
+        ({"unreachable": True, "msg": "no route"}, outcome.FAILED, True),
+        ({}, outcome.NOT_STARTED, True),
+        ({"skipped": True}, outcome.NOT_STARTED, True),
+        ({"changed": True, "outcome": "moved"}, outcome.PLANNED, False),
+        ({}, outcome.PLANNED, False),
+        (samples.failed(), outcome.FAILED, False),
     ],
 )
 def test_every_result_has_one_state(result: dict[str, t.Any], state: str, started: bool) -> None:
@@ -66,7 +66,7 @@ def test_what_the_hosts_say_counts_more_than_what_the_moves_said(
     built = report(samples.plan(samples.move("a")), {"a": samples.moved("a")}, samples.after(**after))
     assert [problem in text for text in built.problems] == ([True] if problem else [])
     assert built.sound is (problem is None)
-    assert built.status == (build.INCOMPLETE if problem else build.COMPLETE)
+    assert built.status == (outcome.INCOMPLETE if problem else outcome.COMPLETE)
     assert bool(words.verdict(built)) is (problem is not None)
 
 
@@ -79,7 +79,7 @@ def test_a_failed_move_whose_domain_still_runs_at_home_is_no_further_problem() -
 def test_a_blocked_domain_leaves_the_host_not_evacuated_but_is_no_failure_of_the_run() -> None:
     plan = samples.plan(samples.move("a"), blocked=(samples.blocked("gpu"),))
     built = report(plan, {"a": samples.moved("a")}, samples.after(kvm1=["gpu"], kvm2=["a"]))
-    assert built.status == build.INCOMPLETE
+    assert built.status == outcome.INCOMPLETE
     assert built.sound
 
 
@@ -122,7 +122,7 @@ def off(name: str, uuid: str = "") -> Domain:
 def test_what_was_shut_off_has_arrived_when_it_is_defined_there_and_nowhere_else(
     source: tuple[Domain, ...], destination: tuple[Domain, ...], problem: str | None
 ) -> None:
-    hosts = [build.HostAfter("kvm1", source), build.HostAfter("kvm2", destination)]
+    hosts = [outcome.HostAfter("kvm1", source), outcome.HostAfter("kvm2", destination)]
     plan = samples.plan(samples.move("a", runs=False, method="offline"))
     built = report(plan, {"a": samples.moved("a", pause=None)}, hosts)
     assert [problem in text for text in built.problems] == ([True] if problem else [])
@@ -137,9 +137,9 @@ def test_a_guest_that_was_stopped_has_a_stop_and_no_pause() -> None:
     }
     plan = samples.plan(samples.move("a", method="offline"), samples.move("b", runs=False, method="offline"))
     built = report(plan, {"a": result, "b": {**result, "move": {**result["move"], "domain": "b"}}})
-    assert [(outcome.stopped_seconds, outcome.proven) for outcome in built.outcomes] == [(12.4, 1), (None, 1)]
+    assert [(one.stopped_seconds, one.proven) for one in built.outcomes] == [(12.4, 1), (None, 1)]
     assert (built.summary.longest_stop_seconds, built.summary.longest_pause_ms) == (12.4, None)
-    assert [words.standstill(outcome) for outcome in built.outcomes] == ["stopped 12 s", "-"]
+    assert [words.standstill(one) for one in built.outcomes] == ["stopped 12 s", "-"]
     assert "longest stop 12 s" in " ".join(words.lines(built))
 
 

@@ -9,7 +9,8 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.virtops.kvm.plugins.module_utils._report import build, markdown, page, timeline
+from ansible_collections.virtops.kvm.plugins.module_utils._model.plan import Blocked, Placement, Staying
+from ansible_collections.virtops.kvm.plugins.module_utils._report import build, markdown, outcome, page, timeline
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._report import samples
 
 HOSTILE = "<script>alert('1')</script>\"&|`*\x00\u202e\n# x"
@@ -48,16 +49,16 @@ class Outline(html.parser.HTMLParser):
         self.texts.append(data)
 
 
-def full(name: str = "web01") -> build.Report:
+def full(name: str = "web01") -> outcome.Report:
     """A report in which ``name`` stands wherever a name or a sentence can."""
     plan = samples.plan(
         samples.move(name, warnings=(f"Mind {name}.",)),
         samples.move(f"{name}-2"),
         samples.move(f"{name}-3"),
         sources=(name, "kvm1"),
-        blocked=(build.Blocked(name, "u", name, {name: (f"Not {name}.",)}),),
-        staying=(build.Staying(name, "u", name, name, f"Stay {name}."),),
-        before=(build.Placement(name, (name,), 1, 2, 1, 1),),
+        blocked=(Blocked(name, "u", name, {name: (f"Not {name}.",)}),),
+        staying=(Staying(name, "u", name, name, f"Stay {name}."),),
+        before=(Placement(name, (name,), 1, 2, 1, 1),),
     )
     finding = {"code": name, "severity": "warning", "object": name, "message": f"See {name}.", "remedy": f"Do {name}."}
     results = {
