@@ -100,6 +100,20 @@ NEEDED = {
 }
 
 
+KEYRINGS = Path("/usr/share/keyrings")
+
+
+def proves_debian(folder: Path) -> bool:
+    """Whether keys are there that prove the suites of the lab. Debian signs trixie with bookworm's key too, which is the newest that
+    Ubuntu 24.04 has of Debian's."""
+    keys = (
+        "debian-archive-keyring.pgp",
+        "debian-archive-trixie-automatic.gpg",
+        "debian-archive-bookworm-automatic.gpg",
+    )
+    return any((folder / key).exists() for key in keys)
+
+
 def install_needed() -> None:
     """Install what this machine lacks, by apt, and say what and why. Several labs may ask at the same time."""
     with locked(CACHE / "apt.lock", "the packages of this machine", quiet=True):
@@ -110,8 +124,7 @@ def _install_needed() -> None:
     missing = {name: need for name, need in NEEDED.items() if not shutil.which(name)}
     if Path("/usr/lib/x86_64-linux-gnu/libc.a").exists() is False:
         missing["libc.a"] = ("gcc libc6-dev linux-libc-dev", "compiles the program that runs in lab guests")
-    keyring = Path("/usr/share/keyrings/debian-archive-trixie-stable.gpg")
-    if not keyring.exists() and not Path("/usr/share/keyrings/debian-archive-keyring.pgp").exists():
+    if not proves_debian(KEYRINGS):
         missing["keyring"] = ("debian-archive-keyring", "proves that Debian's packages are Debian's")
     if not missing:
         return
@@ -125,7 +138,17 @@ def _install_needed() -> None:
                 packages.append(one)
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=600"]
     _update([*quiet, "update"])
-    run([*quiet, "install", "--no-install-recommends", *packages])
+    try:
+        run([*quiet, "install", "--no-install-recommends", *packages])
+    except LabError as error:
+        raise LabError(f"{error}{advice(str(error))}") from None
+
+
+def advice(said: str) -> str:
+    """What to do where apt says that there is no such package: Ubuntu has some of ours in a part that may be switched off."""
+    if "no installation candidate" not in said and "Unable to locate package" not in said:
+        return ""
+    return "\nOn Ubuntu, mmdebstrap and debian-archive-keyring are in 'universe'; switch that on (add-apt-repository universe)."
 
 
 def _update(command: list[str]) -> None:
