@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import typing as t
 
-from tests.integration import packed
+from tests.integration import packed, preloaded
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CALLBACKS = pathlib.Path(__file__).resolve().parent / "callback_plugins"
@@ -68,7 +68,7 @@ class Started:
 
     def output(self) -> str:
         """What it has printed so far."""
-        return self.output_path.read_text(encoding="utf-8", errors="replace")
+        return _text(self.output_path)
 
     def finish(self, timeout: float = 900) -> Run:
         """Wait for its end (generous limit, then it is killed and the test fails)."""
@@ -78,9 +78,17 @@ class Started:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"ansible-playbook did not end within {timeout} s:\n{self.output()}") from None
-        packed.compile_new()
-        lines = self.record_path.read_text(encoding="utf-8").splitlines() if self.record_path.exists() else []
-        return Run(status, self.output(), [json.loads(line) for line in lines])
+        return _ended(status, self.output_path, self.record_path)
+
+
+def _ended(status: int, output: pathlib.Path, record: pathlib.Path) -> Run:
+    packed.compile_new()
+    lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+    return Run(status, _text(output), [json.loads(line) for line in lines])
+
+
+def _text(path: pathlib.Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def environment(record: pathlib.Path | None = None) -> dict[str, str]:
@@ -109,18 +117,10 @@ def start_playbook(
 ) -> Started:
     """Start ansible-playbook; ``playbook`` is a path, an FQCN, or plays as data. Further words go to the command line, and
     ``prefix`` goes before it, such as nsenter into the network of the lab."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="virtops-run-"))
-    record, output = folder / "records.jsonl", folder / "output.txt"
-    if isinstance(playbook, list):
-        path = folder / "play.yml"
-        path.write_text(json.dumps(playbook), encoding="utf-8")
-        playbook = path
-    words = [*prefix, "ansible-playbook", "-i", str(inventory), str(playbook), *arguments]
-    if extra_vars:
-        words += ["-e", json.dumps(extra_vars)]
+    words, record, output = _line(inventory, playbook, arguments, extra_vars)
     with open(output, "wb") as stream:
         process = subprocess.Popen(
-            words,
+            [*prefix, "ansible-playbook", *words],
             stdout=stream,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -140,8 +140,31 @@ def run_playbook(
     timeout: float = 900,
     prefix: t.Sequence[str] = (),
 ) -> Run:
-    """Run ansible-playbook to its end."""
-    return start_playbook(inventory, playbook, *arguments, extra_vars=extra_vars, prefix=prefix).finish(timeout)
+    """Run ansible-playbook to its end. Tests, which run it a thousand times, have it ``preloaded``."""
+    if prefix or "PYTEST_CURRENT_TEST" not in os.environ:
+        return start_playbook(inventory, playbook, *arguments, extra_vars=extra_vars, prefix=prefix).finish(timeout)
+    words, record, output = _line(inventory, playbook, arguments, extra_vars)
+    status = preloaded.run(words, output, environment(record), ROOT, timeout)
+    assert status is not None, f"ansible-playbook did not end within {timeout} s:\n{_text(output)}"
+    return _ended(status, output, record)
+
+
+def _line(
+    inventory: str | os.PathLike[str],
+    playbook: str | os.PathLike[str] | list[dict[str, t.Any]],
+    arguments: t.Sequence[str],
+    extra_vars: dict[str, t.Any] | None,
+) -> tuple[list[str], pathlib.Path, pathlib.Path]:
+    """The words behind ansible-playbook, and where its run leaves its results and what it prints."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="virtops-run-"))
+    if isinstance(playbook, list):
+        path = folder / "play.yml"
+        path.write_text(json.dumps(playbook), encoding="utf-8")
+        playbook = path
+    words = ["-i", str(inventory), str(playbook), *arguments]
+    if extra_vars:
+        words += ["-e", json.dumps(extra_vars)]
+    return words, folder / "records.jsonl", folder / "output.txt"
 
 
 def module_play(host: str, module: str, options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
