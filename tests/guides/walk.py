@@ -14,6 +14,8 @@ import typing as t
 import yaml
 
 from tests.guides.blocks import PAGES, Block, read
+from tests.integration import packed
+from tests.integration.ansible_runs import CALLBACKS
 
 if t.TYPE_CHECKING:
     from tests.lab import Lab
@@ -100,6 +102,7 @@ class Reader:
             timeout=_PATIENCE,
             check=False,
         )
+        packed.compile_new(self.folder / "packed")
         self._note(place, line, done.returncode, done.stdout)
 
     def _run_on(self, block: Block) -> None:
@@ -123,6 +126,11 @@ class Reader:
             ANSIBLE_HOST_KEY_CHECKING="True",
             ANSIBLE_NOCOLOR="1",
             COLUMNS="200",
+            # Their modules are packed out of their collection, but for all that they run, once.
+            ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS),
+            ANSIBLE_CALLBACKS_ENABLED="virtops_recorder",
+            VIRTOPS_PACKED=str(self.folder / "packed"),
+            VIRTOPS_RECORD=str(self.folder / "records.jsonl"),
         )
         values.pop("ANSIBLE_CONFIG", None)
         return values

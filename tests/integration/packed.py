@@ -30,9 +30,9 @@ _UNCHECKED = (1).to_bytes(4, "little")
 _done: set[pathlib.Path] = set()
 
 
-def compile_new() -> None:
+def compile_new(folder: pathlib.Path = FOLDER) -> None:
     """Add compiled code to what was packed since the last time."""
-    for path in sorted(FOLDER.glob("*")):
+    for path in sorted(folder.glob("*")):
         if path.suffix == ".lock" or path.name.endswith("-part") or path in _done:
             continue
         _done.add(path)
