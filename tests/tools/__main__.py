@@ -14,7 +14,7 @@ import typing as t
 
 from tests.tools import lint, machine, suites, venvs
 from tests.tools.ground import REPOSITORY, CommandFailed, Refusal, base_environment, require_root, say
-from tests.tools.outcome import Check, Outcome, run_all
+from tests.tools.outcome import AT_ONCE, Check, Outcome, run_all
 
 HELP = """\
 usage: ./run VERB [ARGUMENT ...]
@@ -89,7 +89,9 @@ def test(words: list[str]) -> int:
     if part != "integration":
         machine.need("git", "libmagic1", "shellcheck")
         with contextlib.ExitStack() as locks:
-            total += run_all(_in_copies(part, rest, locks))
+            # Beside the others, and not one of those that share the processors out.
+            ahead = [suites.ahead()] if in_lab else []
+            total += run_all([*ahead, *_in_copies(part, rest, locks)], at_once=AT_ONCE + len(ahead))
     total += run_all(in_lab, at_once=1)
     say(f"{total}")
     return 0 if total.failed == 0 and total.passed > 0 else 1

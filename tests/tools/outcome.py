@@ -14,7 +14,7 @@ import xml.etree.ElementTree
 
 from tests.tools.ground import CommandFailed, Refusal, say
 
-_AT_ONCE = 2
+AT_ONCE = 2
 _NOTHING_TO_TEST = "No tests applicable."
 """What ansible-test reports where the collection has no file of the kind that a test reads. That is no test left out."""
 
@@ -51,7 +51,7 @@ def single(function: t.Callable[[], object]) -> t.Callable[[], Outcome]:
     return outcome
 
 
-def run_all(checks: t.Sequence[Check], at_once: int = _AT_ONCE) -> Outcome:
+def run_all(checks: t.Sequence[Check], at_once: int = AT_ONCE) -> Outcome:
     """Run every check, whatever becomes of the others, and say how each went."""
     total = Outcome()
     with concurrent.futures.ThreadPoolExecutor(max_workers=at_once) as pool:

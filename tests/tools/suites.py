@@ -10,11 +10,23 @@ import dataclasses
 import pathlib
 import shutil
 import subprocess
+import sys
 import threading
 import typing as t
 
 from tests.tools import machine, second_look, venvs
-from tests.tools.ground import REPOSITORY, CommandFailed, Once, Refusal, cache, locked, run, say, workspace
+from tests.tools.ground import (
+    REPOSITORY,
+    CommandFailed,
+    Once,
+    Refusal,
+    base_environment,
+    cache,
+    locked,
+    run,
+    say,
+    workspace,
+)
 from tests.tools.outcome import Check, Outcome, counted, failures
 from tests.tools.trees import copy_collection
 
@@ -113,6 +125,16 @@ def integration(words: t.Sequence[str]) -> list[Check]:
         raise Refusal(f"There is no integration target '{words[0]}'; there are: {', '.join(targets) or 'none yet'}.")
     path = str(targets[name].relative_to(REPOSITORY))
     return [Check(f"integration {name}", lambda: _pytest("integration", [path, *words[1:]], show=True))]
+
+
+def ahead() -> Check:
+    """What takes minutes to build and each lab waits for: built while other checks wait for downloads. It is no test."""
+
+    def build() -> Outcome:
+        run([sys.executable, "-m", "tests.lab.ahead"], env=base_environment())
+        return Outcome()
+
+    return Check("root file systems of the labs", build)
 
 
 def _with_second_look(words: list[str]) -> Outcome:
