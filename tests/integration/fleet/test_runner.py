@@ -180,7 +180,7 @@ def test_its_events_and_a_cancel_after_which_the_moves_end_by_themselves(
     assert [move["destination"] for move in artifacts["evacuate_result"]["ticket"]["moves"]] == [SOURCE, SOURCE]
     assert finished(lab, tmp_path / "4").changed() == 0
 
-    # Home by the ticket's text, as the report shows it; then one of them stopped, by its own playbook.
+    # Home by the ticket's text, as the report shows it; then one of them stopped, and another one live, each by its own playbook.
     ticket = json.dumps(artifacts["evacuate_result"]["ticket"])
     home = finished(lab, tmp_path / "5", "restore.yml", evacuate_return_ticket=ticket)
     assert home.events("playbook_on_stats")[-1]["artifact_data"]["evacuate_result"]["status"] == "complete"
@@ -188,9 +188,13 @@ def test_its_events_and_a_cancel_after_which_the_moves_end_by_themselves(
     assert finished(lab, tmp_path / "6", "migrate_offline.yml", **listed).changed() == 0
     listed.update(offline_domains="web01", offline_destination=DESTINATION, offline_may_stop="true")
     assert finished(lab, tmp_path / "7", "migrate_offline.yml", **listed).changed() > 0
+    lab.create_guest(SOURCE, "shared", "cache")
+    listed = {"live_domains": "cache", "live_source": SOURCE, "live_destination": DESTINATION}
+    assert finished(lab, tmp_path / "8", "migrate_shared.yml", **listed).changed() > 0
     assert {one.name: one.where() for one in lab.guests} == {
         "web01": {DESTINATION: "running"},
         "müller db": {SOURCE: "running"},
+        "cache": {DESTINATION: "running"},
     }
 
 
