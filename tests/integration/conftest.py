@@ -8,6 +8,7 @@ VIRTOPS_TEST_LAB names a lab that is already up: it is used and left up, which i
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import typing as t
@@ -49,7 +50,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: t.Any) -> Sharing:
 
 def lab_name(role: str) -> str:
     """The name of a lab that only tests of this checkout use. ``role``: four characters at most."""
-    return f"it{hashlib.sha256(__file__.encode()).hexdigest()[:2]}{role}"
+    checkout = base64.b32encode(hashlib.sha256(__file__.encode()).digest()).decode().lower()
+    # Of two hexadecimal digits two checkouts have the same soon enough, and each takes down the lab of the other.
+    return f"i{checkout[:3]}{role}"
 
 
 @pytest.fixture(scope="session", autouse=True)
