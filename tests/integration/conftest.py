@@ -35,6 +35,14 @@ TOGETHER = {
 }
 
 
+#: Files of many short tests: they come last, so that no process is long at work when the others have ended.
+SHORT = ("test_disk_dump.py", "test_info.py", "test_storage.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name in SHORT)
+
+
 class Sharing(LoadScopeScheduling):
     """Shares the tests out over processes; the most tests that belong together come first."""
 
@@ -74,6 +82,21 @@ def vm_lab() -> t.Iterator[Lab]:
     yield from _up("vm", hosts=2, kind="vm", servers=1)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> t.Generator[None, t.Any, t.Any]:
+    """Emulated hosts use the processors even when nobody asks anything of them: they go with the last of the tests that are TOGETHER
+    for their sake, not with the last of all."""
+    done = yield
+    shared_out = "PYTEST_XDIST_WORKER" in os.environ and "VIRTOPS_TEST_LAB" not in os.environ
+    if shared_out and _wants_vms(item) and not _wants_vms(nextitem):
+        Lab(lab_name("vm")).down()
+    return done
+
+
+def _wants_vms(item: pytest.Item | None) -> bool:
+    return isinstance(item, pytest.Function) and "vm_lab" in item.fixturenames
+
+
 @pytest.fixture(scope="session")
 def bare_lab() -> t.Iterator[Lab]:
     """Three hosts on which nobody has installed anything yet. All tests with them are TOGETHER, and build on each other."""
@@ -95,9 +118,22 @@ def _up(role: str, **wanted: t.Any) -> t.Iterator[Lab]:
 @pytest.fixture
 def hosts(lab: Lab) -> t.Iterator[list[str]]:
     """The names of the hosts; whatever guests, faults and records a test leaves on them goes with it."""
-    sweep(lab)
+    if lab.name not in _empty:
+        sweep(lab)
+    _empty.discard(lab.name)
     yield [host.name for host in lab.hosts]
     sweep(lab)
+    _empty.add(lab.name)
+
+
+#: The labs with which nothing was done since they were swept, which takes as long as some tests.
+_empty: set[str] = set()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that use the lab without its fixture of empty hosts leave there what they like."""
+    if isinstance(item, pytest.Function) and "hosts" not in item.fixturenames:
+        _empty.clear()
 
 
 def sweep(lab: Lab) -> None:
@@ -111,15 +147,23 @@ def sweep(lab: Lab) -> None:
             lab.remove_block_device(device)
 
 
-#: For domains that a test defined by hand, and for what a move that was cut off left behind.
+#: For domains that a test defined by hand, and for what a move that was cut off left behind. One virsh asks for all, as most often
+#: there is nothing and a virsh takes longer than its question.
 EMPTY_HOST = """
-for domain in $(virsh -q list --all --uuid); do
-    virsh -q destroy "$domain" 2>/dev/null
-    for point in $(virsh -q checkpoint-list --name "$domain"); do virsh -q checkpoint-delete --metadata "$domain" "$point"; done
-    virsh -q undefine "$domain" --nvram --managed-save --snapshots-metadata --checkpoints-metadata
+kind=domain
+virsh -q 'list --all --uuid; echo secret; secret-list; echo pool; pool-list --transient --name' | while read -r one _more; do
+    case "$kind $one" in
+    *' ') ;;
+    *' secret' | *' pool') kind=$one ;;
+    secret*) virsh -q secret-undefine "$one" ;;
+    pool*) virsh -q pool-destroy "$one" ;;
+    *)
+        virsh -q destroy "$one" 2>/dev/null
+        for point in $(virsh -q checkpoint-list --name "$one"); do virsh -q checkpoint-delete --metadata "$one" "$point"; done
+        virsh -q undefine "$one" --nvram --managed-save --snapshots-metadata --checkpoints-metadata
+        ;;
+    esac
 done
-for secret in $(virsh -q secret-list | awk '{ print $1 }'); do virsh -q secret-undefine "$secret"; done
-for pool in $(virsh -q pool-list --transient --name); do virsh -q pool-destroy "$pool"; done
 find /var/lib/libvirt/images /srv/shared -mindepth 1 -not -name lost+found -delete
 virsh -q pool-refresh default
 rm -rf /var/lib/virtops-kvm /run/virtops-kvm

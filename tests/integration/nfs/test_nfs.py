@@ -85,6 +85,48 @@ def test_exportfs_prints_what_was_asked(shared: Lab) -> None:
     exports.prints_what_was_asked(shared)
 
 
+def test_paths_that_differ_are_told_before_anything_is_changed(shared: Lab, tmp_path: pathlib.Path) -> None:
+    first, second = shared.hosts
+    run = configure(shared, "-i", inventory_of(tmp_path, second, shared_storage_path="/srv/elsewhere"))
+    assert run.status != 0
+    assert run.changed == 0
+    told = f"{second.name} would mount the storage at /srv/elsewhere, and {first.name} at {SHARED}."
+    assert told in said(run), run.output
+
+
+def test_root_squash_with_a_foreign_owner_fails_the_proof_with_its_remedy(shared: Lab) -> None:
+    server, path = shared.servers[0], "/srv/squashed"
+    export = {
+        "path": path,
+        "owner": "root",
+        "group": "root",
+        "mode": "0755",
+        "clients": [{"client": host.address} for host in shared.hosts],
+        "options": ["rw", "sync", "no_subtree_check", "root_squash"],
+    }
+    asked = {f"shared_storage_{name}": path for name in ("path", "export")}
+    run = configure(shared, nfs_server_exports=[export], shared_storage_pool="squashed", **asked)
+    try:
+        assert run.status != 0
+        for host in shared.hosts:
+            (failed,) = (one for one in run.results("storage_contract_info", host.name) if one["failed"])
+            assert failed["error_code"] == "QEMU_CANNOT_CREATE", failed["msg"]
+            told = f"on {host.name} cannot make a file in {path} ({server.address}:{path} (nfs4)): Permission denied"
+            assert told in failed["msg"]
+            assert "belongs to 0:0 with mode 0755" in failed["msg"]
+            assert "chown 64055:64055" in failed["msg"]
+        script(server, 'chown 64055:64055 "$1"', path)
+        proof = {"path": path, "run": "remedy", "host": shared.hosts[0].name}
+        begun = run_module(shared.inventory, shared.hosts[0].name, "storage_contract_info", {**proof, "stage": "begin"})
+        assert (begun["failed"], begun["report"]["root"]["outcome"]) == (False, "refused"), begun
+        run_module(shared.inventory, shared.hosts[0].name, "storage_contract_info", {**proof, "stage": "end"})
+        assert script(server, 'find "$1" -mindepth 1', path) == ""
+    finally:
+        for host in shared.hosts:
+            run_module(shared.inventory, host.name, "storage_pool", {"name": "squashed", "state": "absent"})
+        run_module(shared.inventory, server.name, "nfs_export", {"path": path, "state": "absent"})
+
+
 def test_a_guest_with_a_medium_goes_and_comes_back_and_the_pause_is_told(
     shared: Lab, guests: dict[str, Guest], tmp_path: pathlib.Path
 ) -> None:
@@ -154,48 +196,6 @@ def test_an_export_that_a_guest_uses_is_not_removed(shared: Lab, guests: dict[st
     assert "images/web.qcow2" in refused["msg"]
     assert "cut_off_clients" in refused["msg"]
     assert script(server, "exportfs -s") == before
-
-
-def test_paths_that_differ_are_told_before_anything_is_changed(shared: Lab, tmp_path: pathlib.Path) -> None:
-    first, second = shared.hosts
-    run = configure(shared, "-i", inventory_of(tmp_path, second, shared_storage_path="/srv/elsewhere"))
-    assert run.status != 0
-    assert run.changed == 0
-    told = f"{second.name} would mount the storage at /srv/elsewhere, and {first.name} at {SHARED}."
-    assert told in said(run), run.output
-
-
-def test_root_squash_with_a_foreign_owner_fails_the_proof_with_its_remedy(shared: Lab) -> None:
-    server, path = shared.servers[0], "/srv/squashed"
-    export = {
-        "path": path,
-        "owner": "root",
-        "group": "root",
-        "mode": "0755",
-        "clients": [{"client": host.address} for host in shared.hosts],
-        "options": ["rw", "sync", "no_subtree_check", "root_squash"],
-    }
-    asked = {f"shared_storage_{name}": path for name in ("path", "export")}
-    run = configure(shared, nfs_server_exports=[export], shared_storage_pool="squashed", **asked)
-    try:
-        assert run.status != 0
-        for host in shared.hosts:
-            (failed,) = (one for one in run.results("storage_contract_info", host.name) if one["failed"])
-            assert failed["error_code"] == "QEMU_CANNOT_CREATE", failed["msg"]
-            told = f"on {host.name} cannot make a file in {path} ({server.address}:{path} (nfs4)): Permission denied"
-            assert told in failed["msg"]
-            assert "belongs to 0:0 with mode 0755" in failed["msg"]
-            assert "chown 64055:64055" in failed["msg"]
-        script(server, 'chown 64055:64055 "$1"', path)
-        proof = {"path": path, "run": "remedy", "host": shared.hosts[0].name}
-        begun = run_module(shared.inventory, shared.hosts[0].name, "storage_contract_info", {**proof, "stage": "begin"})
-        assert (begun["failed"], begun["report"]["root"]["outcome"]) == (False, "refused"), begun
-        run_module(shared.inventory, shared.hosts[0].name, "storage_contract_info", {**proof, "stage": "end"})
-        assert script(server, 'find "$1" -mindepth 1', path) == ""
-    finally:
-        for host in shared.hosts:
-            run_module(shared.inventory, host.name, "storage_pool", {"name": "squashed", "state": "absent"})
-        run_module(shared.inventory, server.name, "nfs_export", {"path": path, "state": "absent"})
 
 
 def test_no_guest_moves_where_paths_differ(shared: Lab, web: Guest, apart: Host) -> None:
