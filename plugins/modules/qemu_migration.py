@@ -147,8 +147,11 @@ options:
   timeout_action:
     description:
       - What to do then. V(abort) leaves the guest on the source. V(postcopy) switches to post-copy and needs O(postcopy=true).
+        V(suspend) pauses the guest so that the move can end, and lets it run again on the destination.
+      - Disks that are still being copied then abort the move, and so does a second time limit for memory. A guest that V(suspend) paused
+        runs again wherever it is then, also when another run takes the move back.
     type: str
-    choices: [abort, postcopy]
+    choices: [abort, postcopy, suspend]
     default: abort
   postcopy:
     description:
@@ -309,7 +312,9 @@ move:
       description: How long the whole call took.
       type: float
     downtime_ms:
-      description: How long the guest paused, as measured by QEMU; null where that is not known.
+      description:
+        - How long the guest paused, as measured by QEMU, and from its pause on where O(timeout_action=suspend) paused it; null where that is
+          not known.
       type: int
     stopped_seconds:
       description:

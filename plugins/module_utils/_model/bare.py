@@ -77,7 +77,8 @@ class BareJournal:
     guest was asked to shut down, ``disabled`` that its unit does not start with the source any more. ``domain`` is the definition
     where the guest becomes a domain of libvirt's there, ``defined`` that libvirt was given it, ``owners`` whose its files are, as libvirt
     makes them its own when it opens them: path -> [uid, gid].
-    ``unit_file`` is what the unit of qemu_guest says there that describes a guest without a process.
+    ``unit_file`` is what the unit of qemu_guest says there that describes a guest without a process. ``suspended`` tells that the move
+    paused a guest that ran, so that its memory could follow; it is to run in the end, wherever that is.
     """
 
     id: str
@@ -116,6 +117,7 @@ class BareJournal:
     home: tuple[str, ...] = ()
     home_user: str = ""
     stopped: bool = False
+    suspended: bool = False
     disabled: bool = False
     error_code: str = ""
     message: str = ""
@@ -126,3 +128,8 @@ class BareJournal:
     def open(self) -> bool:
         """Whether the move neither ended nor was undone."""
         return self.stage not in ("done", "undone")
+
+    @property
+    def paused_by_us(self) -> bool:
+        """Whether a pause of the guest on the source is this move's, and not its user's."""
+        return self.open and self.suspended

@@ -32,7 +32,7 @@ METHODS = ("live_block", "live_shared", OFFLINE)
 BASES = ("copy", "shared")
 MEDIA = ("refuse", "copy", "eject")
 POLICIES = ("keep", "rename", "delete")
-TIMEOUT_ACTIONS = ("abort", "postcopy")
+TIMEOUT_ACTIONS = ("abort", "postcopy", "suspend")
 SHUTDOWN_ACTIONS = ("fail", "destroy")
 PROCESS, LIBVIRT = TARGETS = ("process", "libvirt")
 #: What a user may accept.
@@ -167,6 +167,8 @@ class BareContext:
     journal: t.Optional[BareJournal] = None
     #: Both hosts are known to have one version of QEMU.
     one_version: bool = False
+    #: When this run paused the guest so that its memory could follow.
+    suspended_at: t.Optional[float] = None
     #: Why the source could not be started again.
     trouble: str = ""
     warnings: list[str] = dataclasses.field(default_factory=list)
@@ -216,6 +218,11 @@ class BareContext:
             yield
         finally:
             self.stages[name] = round(self.clock.monotonic() - start, 3)
+
+    def runs_again(self) -> None:
+        """The guest runs: where this run had paused it, that was its pause."""
+        if self.suspended_at is not None:
+            self.figures["downtime_ms"] = round((self.clock.monotonic() - self.suspended_at) * 1000)
 
     def tell(self, stage: str, note: str = "", *, finished: bool = False, **figures: t.Any) -> None:
         """Write the progress for whoever watches."""

@@ -36,6 +36,8 @@ _MAY_HAVE_SWITCHED = ("switch", "verify", "release")
 _STOPPED = (HANDED_OVER, SWITCHING)
 #: The destination has no state of devices yet, or has thrown it away.
 _EARLY = ("setup", "active", "pre-switchover", "wait-unplug")
+#: The migration ended without a handover.
+_ENDED = ("", "cancelled", "failed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,6 +257,9 @@ def _unseen(name: str, source: BareSighting, there: BareSighting, journal: BareJ
     if source.found and source.migration in _EARLY:
         # The state of its devices never left, so the destination has nothing that could run.
         return Decision(UNDO)
+    if source.state == "paused" and source.migration in _ENDED and _suspended(journal):
+        # It was not handed over, and its pause was the move's.
+        return Decision(UNDO)
     if (source.found and source.state in _STOPPED) or (not source.found and switched):
         return Decision(
             REFUSE, "OWNERSHIP_UNPROVEN", _unproven(name, source, there, f"cannot be reached ({there.error})")
@@ -262,6 +267,10 @@ def _unseen(name: str, source: BareSighting, there: BareSighting, journal: BareJ
     return Decision(
         REFUSE, "HOST_UNREACHABLE", f"{source.host} cannot reach {there.host}: {there.error or 'no answer'}."
     )
+
+
+def _suspended(journal: BareJournal | None) -> bool:
+    return journal is not None and journal.paused_by_us and _never_continued(journal)
 
 
 def _unproven(name: str, source: BareSighting, there: BareSighting, why: str) -> str:

@@ -101,6 +101,7 @@ def verify_domain(context: BareContext) -> None:
         context.tell("verify")
         if journal.state == "running":
             context.far.call("domain_resume", uuid=journal.uuid)
+            context.runs_again()
         for _look in range(_LOOKS):
             context.clock.sleep(_BETWEEN)
             state = context.far.look(context.key, context.name, context.uuid)[0].state

@@ -60,6 +60,7 @@ def opened(context: BareContext, source: BareSighting, plan: BarePlan, before: B
         source_unit=plan.source_unit,
         source_run=run_folder(argv_of(source.pid)) if source.found else "",
         stopped=not source.found,
+        suspended=source.state == "paused" and context.journal is not None and context.journal.paused_by_us,
         unit_file=plan.unit_file,
         argv=plan.argv,
         user=plan.user,

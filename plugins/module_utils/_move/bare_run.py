@@ -110,7 +110,8 @@ class _Run:
             undone = (Change(f"move of {context.name}", "undo", "interrupted", None),)
             if self._check_mode:
                 return self._settled(decision, undone) if context.settle_only else self._planned(source, undone)
-            self._claim()
+            if there.reachable:
+                self._claim()
             self._undo(source)
             if context.settle_only:
                 return self._settled(decision, undone)

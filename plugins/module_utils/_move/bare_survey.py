@@ -112,10 +112,12 @@ def _copied(context: BareContext, disks: t.Sequence[MovedDisk], probe: bool) -> 
 
 
 def _state(context: BareContext, status: str) -> str:
-    """As what it is to arrive. One that has shut itself down since an earlier run asked it to is to run again."""
+    """As what it is to arrive. One that an earlier run asked to shut down, or paused, and that has done so is to run again."""
     journal = context.journal
     if status == SHUT_DOWN:
         return journal.state if journal is not None and journal.open and journal.stopped else SHUT_DOWN
+    if status == "paused" and journal is not None and journal.paused_by_us:
+        return journal.state
     return "paused" if status in ("paused", "prelaunch") else "running"
 
 

@@ -90,6 +90,7 @@ def verify(context: BareContext) -> None:
                 lambda state: state == "running",
                 f"the guest to run on {context.far.host}",
             )
+            context.runs_again()
             for _look in range(_LOOKS):
                 context.clock.sleep(_BETWEEN)
                 state = context.there("query-status")["status"]

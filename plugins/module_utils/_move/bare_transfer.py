@@ -134,7 +134,7 @@ class _Watch:
         self._limit = limit
         self._begun = self._moved_at = context.clock.monotonic()
         self._moved = -1
-        self._postcopy = False
+        self._escalated = ""
 
     def turn(self, moved: int, what: str) -> None:
         """Raises MOVE_TIMEOUT, MOVE_STALLED and MOVE_ABORTED."""
@@ -145,10 +145,24 @@ class _Watch:
             self._moved, self._moved_at = moved, now
         if now - self._moved_at > STALL_SECONDS:
             raise KvmError("MOVE_STALLED", f"nothing went to {context.far.host} for {STALL_SECONDS:g} s during {what}")
-        if now - self._begun > self._limit and not self._postcopy:
-            if context.options.timeout_action == "postcopy" and what.endswith("memory"):
-                context.source().execute("migrate-start-postcopy")
-                self._postcopy = True
-            else:
+        if now - self._begun > self._limit and self._escalated != "postcopy":
+            action = context.options.timeout_action
+            if action == "abort" or self._escalated or not what.endswith("memory"):
                 raise KvmError("MOVE_TIMEOUT", f"{what} took longer than {self._limit:g} s")
+            self._escalated = action
+            self._limit *= 2
+            if action == "postcopy":
+                context.source().execute("migrate-start-postcopy")
+            else:
+                _suspend(context)
+            context.warnings.append(f"The time limit was reached; the action '{action}' was taken.")
         context.clock.sleep(_QUICK if now - self._begun < _QUICK_SECONDS else _POLL)
+
+
+def _suspend(context: BareContext) -> None:
+    """Pause the guest, so that nothing changes its memory any more; both records know beforehand whose pause that is."""
+    if context.record_now().state != "running":
+        return
+    context.record(suspended=True)
+    context.suspended_at = context.clock.monotonic()
+    context.source().execute("stop")

@@ -158,7 +158,8 @@ def take_back(context: BareContext, source: BareSighting) -> list[str]:
         left = [f"what is on {context.far.host}, which cannot be reached"]
     if context.journal is not None:
         images = context.journal.images if left else ()
-        context.record(far=False, stage="undone" if dead else context.journal.stage, images=images)
+        stage = "undone" if dead else context.journal.stage
+        context.record(far=False, stage=stage, images=images, suspended=False)
     return left
 
 
@@ -191,7 +192,8 @@ def _source_goes_on(context: BareContext, dead: bool) -> None:
             f"The guest '{context.name}' was handed over to {context.far.host}, which cannot be reached; so it stays paused on "
             f"{context.source_host}. Make {context.far.host} answer, or prove that it is off and let the source go on by hand ('cont').",
         )
-    if state in (HANDED_OVER, SWITCHING) and wanted == "running":
+    ours = journal is not None and journal.paused_by_us and state == "paused"
+    if (state in (HANDED_OVER, SWITCHING) or ours) and wanted == "running":
         # One that somebody paused stays paused.
         monitor.execute("cont")
     if journal is not None and journal.method == OFFLINE:
