@@ -153,3 +153,40 @@ def test_after_post_copy_neither_side_is_ended(lab: Lab, hosts: list[str]) -> No
     died_there = trip.finish()
     assert died_there["error_code"] == "GUEST_DIED", died_there
     assert guest.where() == {here: "postmigrate"}
+
+
+def test_a_guest_that_is_paused_for_its_memory_to_follow_runs_in_the_end(lab: Lab, hosts: list[str]) -> None:
+    here, there = hosts[:2]
+    guest = lab.create_bare_guest(here, disks=(Disk("qcow2", shared=True),), monitor="both", memory_mib=128)
+    ready(lab, guest)
+    by_pause = {"method": "live_shared", "timeout_action": "suspend"}
+    with lab.watch([guest]) as watcher:
+        guest.set_dirty_rate(ENDLESS)
+        # Killed while the guest stands still: the next run knows that it ran, and lets it go on.
+        trip = Trip(lab, guest, here, there, bandwidth=SLOW, timeout=3, **by_pause)
+        wait_for("the module to pause the guest", lambda: stands(guest, here, trip), 240, 0.2)
+        lab.host(here).run(["sh", "-c", "kill -KILL $(pgrep -f '[q]emu_migration /tmp/move-')"])
+        assert trip.finish() == {}
+        assert stands(guest, here)
+        undone = move(lab, guest, here, there, settle_only=True, **by_pause)
+        assert undone.get("outcome") == "undone", undone
+        runs_on(guest, here)
+        assert not guest.processes(lab.host(there))
+
+        moved = move(lab, guest, here, there, bandwidth=SLOW * 4, timeout=8, **by_pause)
+        assert moved.get("outcome") == "moved", moved
+        assert "action 'suspend'" in str(moved["warnings"]), moved
+        assert moved["move"]["downtime_ms"] > 0
+        runs_on(guest, there)
+        guest.set_dirty_rate(0)
+        seen = watcher.fresh()["guests"][guest.name]
+    assert not seen["two_copies"], seen["evidence"]
+    one_boot(lab, guest, seen)
+    assert lab.verify(guest, there, seen["acknowledged"]).clean
+
+
+def stands(guest: BareGuest, host: str, trip: Trip | None = None) -> bool:
+    """Whether it is paused there, as its human monitor says; the other one speaks with the module."""
+    assert trip is None or not trip.ended, trip.finish()
+    with guest.talk(guest.lab.host(host), guest.socket("hmp")) as talk:
+        return "paused" in talk.hmp("info status")
