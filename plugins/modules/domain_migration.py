@@ -432,7 +432,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.migration imp
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import facts_of
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
 from ansible_collections.virtops.kvm.plugins.module_utils._move.cold_ports import Carrier
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context, Stop, signals
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Context
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     ACTIONS,
     CHAINS,
@@ -442,6 +442,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import (
     Options,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.survey import Surveyor
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop, signals
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 

@@ -313,8 +313,8 @@ move:
       type: float
     downtime_ms:
       description:
-        - How long the guest paused, as measured by QEMU, and from its pause on where O(timeout_action=suspend) paused it; null where that is
-          not known.
+        - How long the guest paused, as measured by QEMU, and from its pause on where O(timeout_action=suspend) paused it; null where that
+          is not known.
       type: int
     stopped_seconds:
       description:
@@ -392,10 +392,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import 
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.specs import moving_spec
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
-from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.sshtarget import SshTarget
-from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import (
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
     BASES,
     MEDIA,
     METHODS,
@@ -403,16 +402,16 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context imp
     SHUTDOWN_ACTIONS,
     TARGETS,
     TIMEOUT_ACTIONS,
-    BareContext,
-    BareOptions,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import Far, FarHost, Unreachable
+from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import findings_data
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import Far, FarHost
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_record import key_of
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import run as run_move
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_source import monitor_of
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop, signals
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop, signals
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace, check_progress_id
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
+
+if t.TYPE_CHECKING:
+    from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareOptions
 
 Params = dict[str, t.Any]
 
@@ -452,6 +451,8 @@ def argument_spec() -> dict[str, t.Any]:
 
 def options_of(params: Params) -> BareOptions:
     """The user's options, validated. Raises InputError."""
+    from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareOptions
+
     lists = {name: tuple(params[name]) for name in ("accept", "destination_arguments")}
     plain = {name: params[name] for name in BareOptions.__dataclass_fields__ if name not in (*lists, "libvirt_uri")}
     uri = params["libvirt_uri"] or (params["destination"] if params["destination"].startswith("qemu") else "")
@@ -459,30 +460,29 @@ def options_of(params: Params) -> BareOptions:
 
 
 def connect(destination: str, label: str | None) -> Far:
-    """The destination, or what stands for it while it is away."""
-    target = SshTarget.parse(destination)
-    try:
-        return FarHost(destination, label or target.host)
-    except KvmError as error:
-        if error.error_code != "HOST_UNREACHABLE":
-            raise
-        return Unreachable(label or target.host, error)
+    """The destination, to which ssh is on its way."""
+    return FarHost(destination, label or SshTarget.parse(destination).host)
 
 
 def run(params: Params, check_mode: bool, gateway: t.Callable[[str, t.Optional[str]], Far]) -> Result:
     """Validate, then make sure that the guest runs on the destination."""
-    options, mapping = options_of(params), GuestMapping.from_user(params["mapping"])
     name = params["name"].strip()
     if not name:
         raise InputError("name", "The option 'name' is empty; give the name or UUID of a guest.")
     SshTarget.parse(params["destination"])
     progress_id = check_progress_id(params["progress_id"]) if params["progress_id"] else ""
     stop, clock, workspace = Stop(), Clock(), Workspace()
-    if progress_id and params["on_controller_loss"] == "abort" and not check_mode:
-        workspace.expect_controller(progress_id)
     begun = clock.monotonic()
-    monitor, uuid = monitor_of(name, params["monitor"] or "", workspace, key_of(name))
     with contextlib.closing(gateway(params["destination"], params["destination_label"])) as there, signals(stop):
+        # All else is loaded while ssh is on its way: both take about as long.
+        from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
+        from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_places import connect_ahead
+        from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
+
+        options, mapping = options_of(params), GuestMapping.from_user(params["mapping"])
+        if progress_id and params["on_controller_loss"] == "abort" and not check_mode:
+            workspace.expect_controller(progress_id)
+        monitor, uuid = monitor_of(name, params["monitor"] or "", workspace, key_of(name))
         context = BareContext(
             name=name,
             key=key_of(name),
@@ -500,6 +500,10 @@ def run(params: Params, check_mode: bool, gateway: t.Callable[[str, t.Optional[s
             monitor_address=monitor,
             settle_only=params["settle_only"],
         )
+        if not check_mode and not context.settle_only:
+            connect_ahead(context)
+        from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_run import run as run_move
+
         try:
             report = run_move(context, check_mode=check_mode)
         finally:

@@ -12,22 +12,13 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.results import Result, failure, success
-from ansible_collections.virtops.kvm.plugins.module_utils._core import query
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._disk import nbd as nbd_binding
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import binding as libvirt_binding
-from ansible_collections.virtops.kvm.plugins.module_utils._xml import binding as xml_binding
 
 Params = dict[str, t.Any]
 G = t.TypeVar("G")
 
 _INTERPRETERS = ("/usr/libexec/platform-python", "/usr/bin/python3", "/usr/bin/python")
-_BINDINGS: dict[str, tuple[t.Any, str]] = {
-    "libvirt": (libvirt_binding, "libvirt-python"),
-    "lxml": (xml_binding, "lxml"),
-    "jmespath": (query, "jmespath"),
-    "nbd": (nbd_binding, "nbd (python3-libnbd)"),
-}
+_LABELS = {"libvirt": "libvirt-python", "lxml": "lxml", "jmespath": "jmespath", "nbd": "nbd (python3-libnbd)"}
 
 
 class Module(AnsibleModule):
@@ -68,23 +59,42 @@ def run_module(
 
 
 def _ensure_libraries(module: AnsibleModule, requires: t.Sequence[str]) -> None:
-    missing = [name for name in requires if _BINDINGS[name][0].IMPORT_ERROR is not None]
+    missing = [name for name in requires if import_error(name) is not None]
     if not missing:
         return
     _respawn_for(missing)
-    binding, label = _BINDINGS[missing[0]]
+    label = _LABELS[missing[0]]
     module.fail_json(
         msg=missing_required_lib(label),
         error_code="MISSING_LIBRARY",
         details={"library": label},
-        exception=binding.IMPORT_ERROR,
+        exception=import_error(missing[0]),
     )
 
 
 def _respawn_for(wanted: t.Sequence[str]) -> None:
     """Start again by a Python that has the first of the libraries that this one lacks; returns where there is none."""
-    missing = [name for name in wanted if _BINDINGS[name][0].IMPORT_ERROR is not None]
+    missing = [name for name in wanted if import_error(name) is not None]
     if missing and not has_respawned():
         interpreter = probe_interpreters_for_module(list(_INTERPRETERS), missing[0])
         if interpreter:
             respawn_module(interpreter)
+
+
+def import_error(name: str) -> str | None:
+    """Why a library cannot be imported; None where it can. Only those who need one wait until it is loaded."""
+    if name == "libvirt":
+        from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import binding as libvirt_binding
+
+        return libvirt_binding.IMPORT_ERROR
+    if name == "lxml":
+        from ansible_collections.virtops.kvm.plugins.module_utils._xml import binding as xml_binding
+
+        return xml_binding.IMPORT_ERROR
+    if name == "nbd":
+        from ansible_collections.virtops.kvm.plugins.module_utils._disk import nbd as nbd_binding
+
+        return nbd_binding.IMPORT_ERROR
+    from ansible_collections.virtops.kvm.plugins.module_utils._core import query
+
+    return query.IMPORT_ERROR

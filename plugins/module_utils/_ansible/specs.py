@@ -16,7 +16,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.service import 
     DEFAULT_TIMEOUT,
     KINDS,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import MOVE, SHUT_OFF
 
 
 def connection_spec() -> dict[str, t.Any]:
@@ -59,6 +58,9 @@ def _service_spec() -> dict[str, t.Any]:
 
 def stopping_spec() -> dict[str, t.Any]:
     """The options of the doc fragment _stopping; must be kept in step with it."""
+    # Not for those who only move: the room of plans is large.
+    from ansible_collections.virtops.kvm.plugins.module_utils._placement.options import MOVE, SHUT_OFF
+
     return {
         "shut_off": {"type": "str", "choices": list(SHUT_OFF), "default": MOVE},
         "may_stop": {"type": "str"},

@@ -16,48 +16,15 @@ import threading
 import typing as t
 import zlib
 
-from ansible_collections.virtops.kvm.plugins.module_utils._core import clock as clock_module
-from ansible_collections.virtops.kvm.plugins.module_utils._core import command, errors, mounts, serving
+from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.command import Process
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._disk import (
-    agent,
-    agentfiles,
-    agentimage,
-    device,
-    digest,
-    fine,
-    inuse,
-    keyed,
-    nbdread,
-    qemunbd,
-    receive,
-    stream,
-    wire,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import digest, keyed
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.sshtarget import CONNECT_SECONDS, SshTarget
 
-#: What the receiving end is made of; each only needs what stands before it.
-SHIPPED: tuple[t.Any, ...] = (
-    errors,
-    clock_module,
-    command,
-    mounts,
-    serving,
-    digest,
-    fine,
-    keyed,
-    wire,
-    nbdread,
-    qemunbd,
-    device,
-    stream,
-    receive,
-    inuse,
-    agentimage,
-    agentfiles,
-    agent,
-)
+#: Gives the modules that a receiving end is made of; each only needs what stands before it, and the last has its main().
+Shipped = t.Callable[[], t.Sequence[t.Any]]
+
 TICK_SECONDS = 10.0
 _HELLO_SECONDS = CONNECT_SECONDS + 40.0
 _CLOSE_SECONDS = 75.0
@@ -78,7 +45,14 @@ module.main()
 """
 
 
-def boot_text(shipped: t.Sequence[t.Any] = SHIPPED) -> bytes:
+def _of_disks() -> t.Sequence[t.Any]:
+    """What the receiving end of disks is made of; loaded while ssh connects, and only by those who copy some."""
+    from ansible_collections.virtops.kvm.plugins.module_utils._disk.shipped import SHIPPED
+
+    return SHIPPED
+
+
+def boot_text(shipped: t.Sequence[t.Any]) -> bytes:
     """What the receiving end reads first: its own program, whose last module has its main()."""
     sources = [(module.__name__, module.__spec__.loader.get_source(module.__name__)) for module in shipped]
     data = zlib.compress(_LOAD.format(sources=sources).encode("utf-8"), 9)
@@ -88,9 +62,7 @@ def boot_text(shipped: t.Sequence[t.Any] = SHIPPED) -> bytes:
 class Remote:
     """A receiving end. Create it in a thread that lives as long as it; close it, best as a context manager."""
 
-    def __init__(
-        self, words: t.Sequence[str], label: str, target: SshTarget | None, shipped: t.Sequence[t.Any] = SHIPPED
-    ) -> None:
+    def __init__(self, words: t.Sequence[str], label: str, target: SshTarget | None, shipped: Shipped) -> None:
         self.label = label
         self._shipped = shipped
         self.target = target
@@ -111,25 +83,34 @@ class Remote:
         self._words: list[bytes] = []
         threading.Thread(target=self._listen, daemon=True).start()
         threading.Thread(target=self._gather_words, daemon=True).start()
-        try:
-            self._begin()
-        except BaseException:
-            self.close(patience=0)
-            raise
+        self._introduced: concurrent.futures.Future[None] = concurrent.futures.Future()
+        threading.Thread(target=self._introduce, daemon=True).start()
 
     @classmethod
-    def connect(cls, target: str, label: str | None = None, shipped: t.Sequence[t.Any] = SHIPPED) -> Remote:
-        """The receiving end on another host. ``target`` is a libvirt URI with ssh, or a name for ssh; ``shipped`` what it is made of.
-
-        Raises KvmError HOST_UNREACHABLE and PROGRAM_MISSING.
-        """
+    def begin(cls, target: str, label: str | None, shipped: Shipped) -> Remote:
+        """The receiving end on another host, while ssh is still on its way there: see ``ready``. ``target`` is a libvirt URI with ssh, or
+        a name for ssh; ``shipped`` gives what it is made of. Raises KvmError PROGRAM_MISSING."""
         where = SshTarget.parse(target)
         return cls(where.words(command=f"exec python3 -c '{_BOOT}'"), label or where.host, where, shipped)
 
     @classmethod
+    def connect(cls, target: str, label: str | None = None) -> Remote:
+        """The receiving end of disks on another host. Raises KvmError HOST_UNREACHABLE and PROGRAM_MISSING."""
+        return cls.begin(target, label, _of_disks).ready()
+
+    @classmethod
     def local(cls) -> Remote:
-        """The receiving end on this same host."""
-        return cls(["python3", "-c", _BOOT], "this host", None)
+        """The receiving end of disks on this same host."""
+        return cls(["python3", "-c", _BOOT], "this host", None, _of_disks).ready()
+
+    def ready(self) -> Remote:
+        """This end, once it has introduced itself. Raises KvmError HOST_UNREACHABLE and PROGRAM_MISSING, each time that it is asked."""
+        try:
+            self._introduced.result()
+        except BaseException:
+            self.close(patience=0)
+            raise
+        return self
 
     def __enter__(self) -> Remote:
         return self
@@ -137,11 +118,23 @@ class Remote:
     def __exit__(self, *unused_details: object) -> None:
         self.close()
 
+    def _introduce(self) -> None:
+        try:
+            self._begin()
+            self._introduced.set_result(None)
+        except KvmError as error:
+            self._introduced.set_exception(error)
+        finally:
+            if not self._introduced.done():
+                # A defect, which this thread tells; nobody is to wait for it for ever.
+                self._introduced.set_exception(RuntimeError("the other end could not be introduced"))
+
     def _begin(self) -> None:
-        with contextlib.suppress(OSError):
-            self._write(boot_text(self._shipped))
+        shipped = self._shipped()
+        with contextlib.suppress(OSError, ValueError):
+            self._write(boot_text(shipped))
         key = secrets.token_bytes(keyed.KEY_BYTES)
-        own = keyed.keyed(key) if keyed in self._shipped else None
+        own = keyed.keyed(key) if keyed in shipped else None
         hello = self.call("hello", timeout=_HELLO_SECONDS, **({"key": key.hex()} if own is not None else {}))
         if own is not None and hello["keyed"]:
             self.hashed, self.algorithm = own, keyed.NAME
@@ -159,7 +152,10 @@ class Remote:
 
     def call(self, verb: str, *, timeout: float | None = None, **args: t.Any) -> t.Any:
         """Ask, and wait for the answer. Raises the KvmError that the other end raised, or CONNECTION_LOST."""
-        future = self.send(verb, **args)
+        return self.answer(self.send(verb, **args), timeout)
+
+    def answer(self, future: concurrent.futures.Future[t.Any], timeout: float | None = None) -> t.Any:
+        """Wait for the answer to what was sent."""
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError as exc:
@@ -259,6 +255,6 @@ class Remote:
         self._closed.set()
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.close()
-        if patience and self._lost is None:
+        if patience and self._lost is None and self._introduced.done():
             self._process.wait(patience)
         self._process.end()

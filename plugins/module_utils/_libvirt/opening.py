@@ -11,8 +11,9 @@ import threading
 import time
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.knock import probe
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import Connection
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.preflight import control_probe
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.control import control_port
 
 #: How long the other host may take to answer; ssh itself would wait for minutes.
 CONNECT_SECONDS = 60.0
@@ -57,13 +58,14 @@ class Opening:
 
 def _opened(uri: str) -> Connection:
     """Connect. The port is tried first, for ssh waits for minutes where packets are dropped."""
-    way = control_probe(uri)
-    if way is not None and way.result != "open":
+    way = control_port(uri)
+    result = "open" if way is None else probe(way.address, way.port)
+    if way is not None and result != "open":
         raise KvmError(
             "HOST_UNREACHABLE",
-            f"Cannot connect to libvirt at '{uri}': port {way.port} of {way.address} is {way.result}. "
+            f"Cannot connect to libvirt at '{uri}': port {way.port} of {way.address} is {result}. "
             "Check that the host is up, its name and address, and the firewall between the hosts.",
             uri=uri,
-            result=way.result,
+            result=result,
         )
     return Connection.open(uri)

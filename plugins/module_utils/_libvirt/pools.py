@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.conffile import read_settings
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.knock import probe
 from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import below, read_mounts
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import lvm
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.binding import library
@@ -26,7 +27,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection im
     translated,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.domains import QEMU_CONF
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import probe
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.storage_probe import StorageProbe, is_local
 from ansible_collections.virtops.kvm.plugins.module_utils._model.pool import (
     Ground,

@@ -15,15 +15,17 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
+from ansible_collections.virtops.kvm.plugins.module_utils._core.knock import probe
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.binding import library
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.connection import (
     Connection,
     libvirt_code,
     translated,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.control import control_port
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.cpus import compare_cpu
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.hosts import read_host
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import Peer, probe, probe_all
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import Peer, probe_all
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.states import state_name
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.volumes import TRANSIENT_PREFIX, RemoteImages
 from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import (
@@ -48,7 +50,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._xml.domain import par
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping, check_names
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.storage import parse_pool
 
-_CONTROL_PORTS = {"ssh": 22, "libssh": 22, "libssh2": 22, "tls": 16514, "tcp": 16509}
 #: Ports of the migration range that are tried: memory takes one, disks the next.
 _STREAM_PORTS = 2
 _NO_DOMAIN = 42
@@ -127,16 +128,9 @@ def stream_ports(endpoint: Endpoint, request: Request) -> tuple[int, ...]:
 
 
 def control_probe(uri: str) -> Probe | None:
-    """Whether libvirt's control port at ``uri`` answers; None for a URI without a host or with a transport of its own.
-
-    To be asked before connecting: ssh waits for minutes where packets are dropped.
-    """
-    parts = urlsplit(uri)
-    transport = parts.scheme.partition("+")[2] or "tls"
-    port = parts.port or _CONTROL_PORTS.get(transport)
-    if not parts.hostname or port is None:
-        return None
-    return Probe(TO_DESTINATION, CONTROL, parts.hostname, port, probe(parts.hostname, port))
+    """Whether libvirt's control port at ``uri`` answers; None for a URI without a host or with a transport of its own."""
+    place = control_port(uri)
+    return None if place is None else Probe(TO_DESTINATION, CONTROL, *place, probe(*place))
 
 
 def gather(

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import errno
-import socket
 import typing as t
 
+from ansible_collections.virtops.kvm.plugins.module_utils._core.knock import probe
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Reachability
 
-#: A host in the same data centre answers within milliseconds; this bears a lost SYN.
-PATIENCE = 3.0
 _WORKERS = 32
 
 
@@ -27,30 +24,6 @@ class Peer:
     name: str
     address: str
     ports: tuple[int, ...]
-
-
-def result_of(error: OSError | None) -> str:
-    """The word for how a connection attempt ended."""
-    if error is None:
-        return "open"
-    if isinstance(error, socket.gaierror):
-        return "unresolved"
-    if isinstance(error, ConnectionRefusedError):
-        return "refused"
-    if isinstance(error, socket.timeout) or error.errno == errno.ETIMEDOUT:
-        return "timeout"
-    return "unreachable"
-
-
-def probe(address: str, port: int, patience: float = PATIENCE) -> str:
-    """Connect to ``port`` at ``address`` and hang up at once: open, refused, timeout, unreachable or unresolved."""
-    try:
-        with socket.create_connection((address, port), timeout=patience):
-            return result_of(None)
-    except UnicodeError:
-        return "unresolved"
-    except OSError as exc:
-        return result_of(exc)
 
 
 def probe_all(peers: t.Sequence[Peer], connect: t.Callable[[str, int], str] = probe) -> tuple[Reachability, ...]:

@@ -22,6 +22,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.imageheader impo
     backing_location,
     read_image,
 )
+from ansible_collections.virtops.kvm.plugins.module_utils._core.knock import probe
 from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import (
     UNKNOWN,
     Location,
@@ -31,7 +32,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.mounts import (
     read_mounts,
     server_of,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import probe
 from ansible_collections.virtops.kvm.plugins.module_utils._model.domain import Disk, Layer
 
 #: qemu.conf knows shared_filesystems since then; an older daemon passes it over, and calls such a folder local.

@@ -17,6 +17,15 @@ INCOMING = "inmigrate"
 SHUT_DOWN = "shutdown"
 OFFLINE, SHARED = "offline", "live_shared"
 
+#: What a user may choose.
+METHODS = ("live_block", SHARED, OFFLINE)
+BASES = ("copy", "shared")
+MEDIA = ("refuse", "copy", "eject")
+POLICIES = ("keep", "rename", "delete")
+TIMEOUT_ACTIONS = ("abort", "postcopy", "suspend")
+SHUTDOWN_ACTIONS = ("fail", "destroy")
+PROCESS, LIBVIRT = TARGETS = ("process", "libvirt")
+
 
 @dataclasses.dataclass(frozen=True)
 class BareSighting:

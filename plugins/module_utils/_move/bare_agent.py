@@ -34,6 +34,7 @@ RUN_DIR = "/run/virtops-kvm"
 #: Ours, so that neither a firewall nor libvirt's guests are in the way more than with domains.
 PORTS = range(49152, 49216)
 _LOOK_SECONDS = 5.0
+_SETTLED_SECONDS = 1.0
 _START_SECONDS = 60.0
 _PROGRAM_SECONDS = 60.0
 
@@ -58,6 +59,7 @@ class Agent:
             "tick": lambda: None,
             "look": self._look,
             "facts": lambda **wanted: bare_facts.facts(self._state, **wanted),
+            "emulator": bare_facts.emulator,
             "claim": self._claim,
             "has_libvirt": bare_host.has_libvirt,
             "place": self._take_place,
@@ -67,6 +69,8 @@ class Agent:
             "image": self._image,
             "start": self._start,
             "ask": self._ask,
+            "ask_all": self._ask_all,
+            "settled": self._settled,
             "free_ports": self._free_ports,
             "unit_write": bare_unit.write,
             "domain_define": bare_domain.define,
@@ -155,16 +159,16 @@ class Agent:
         return {**seen, **self._states(record.get("socket", ""))} if alive else seen
 
     def _by_unit(self, unit: str, path: str) -> list[str]:
-        """The process of a unit, else the one that has our socket in its command line."""
-        done = (
-            command.run(["systemctl", "show", "-P", "MainPID", unit], timeout=_PROGRAM_SECONDS)
-            if bare_host.has_systemd()
-            else None
+        """The process that has our socket in its command line, which no other has, else the one of a unit."""
+        found = (
+            [one for one in bare_host.pids() if any(path in word for word in processes.argv_of(one)[1:])]
+            if path
+            else []
         )
-        pid = int(done.stdout.strip() or 0) if done and done.status == 0 and done.stdout.strip().isdigit() else 0
-        if not pid and path:
-            found = [one for one in bare_host.pids() if any(path in word for word in processes.argv_of(one)[1:])]
-            pid = found[0] if found else 0
+        pid = found[0] if found else 0
+        if not pid and bare_host.has_systemd():
+            done = command.run(["systemctl", "show", "-P", "MainPID", unit], timeout=_PROGRAM_SECONDS)
+            pid = int(done.stdout.strip() or 0) if done.status == 0 and done.stdout.strip().isdigit() else 0
         start = processes.start_time(pid) if pid else ""
         return [str(pid), start, processes.boot_id()] if start else []
 
@@ -259,26 +263,32 @@ class Agent:
             bool,
             what=f"QEMU to start on {socket.gethostname()}",
             timeout=_START_SECONDS,
-            interval=0.05,
+            interval=0.02,
         )
         if not isinstance(there, list):
             raise self._refused(log)
         self._write(key, {**record, "there": there})
         wait_until(
             self._clock,
-            lambda: os.path.exists(path) or not processes.is_alive(int(there[0]), there[1]),
-            lambda done: done,
+            lambda: self._speaks(path) or not processes.is_alive(int(there[0]), there[1]),
+            bool,
             what=f"the monitor of QEMU on {socket.gethostname()}",
             timeout=_START_SECONDS,
-            interval=0.02,
+            interval=0.01,
         )
+        if not self._speaks(path):
+            raise self._refused(log)
+        return there
+
+    def _speaks(self, path: str) -> bool:
+        """Whether somebody hears at the monitor. QEMU makes the socket a moment before it listens there."""
         try:
             self._monitor(path)
         except KvmError as exc:
-            if processes.is_alive(int(there[0]), there[1]):
+            if exc.error_code != "MONITOR_GONE":
                 raise
-            raise self._refused(log) from exc
-        return there
+            return False
+        return True
 
     def _refused(self, log: str) -> KvmError:
         with open(log, encoding="utf-8", errors="replace") as stream:
@@ -308,6 +318,22 @@ class Agent:
     def _ask(self, path: str, asked: str, arguments: t.Any = None, seconds: float = 15.0) -> Value:
         """One command of the guest's monitor."""
         return self._monitor(path).execute(asked, arguments, timeout=seconds)
+
+    def _ask_all(self, path: str, asked: t.Sequence[t.Sequence[t.Any]]) -> list[Value]:
+        """Several commands of the guest's monitor."""
+        return [self._ask(path, *one) for one in asked]
+
+    def _settled(self, path: str, states: t.Sequence[str], migrations: t.Sequence[str] = ()) -> Value:
+        """Wait a moment for the guest to be in one of the run states, and its migration in one of its own, where some are given."""
+        monitor = self._monitor(path)
+        end = self._clock.monotonic() + _SETTLED_SECONDS
+        while True:
+            status = monitor.execute("query-status", timeout=_LOOK_SECONDS)["status"]
+            migration = monitor.execute("query-migrate", timeout=_LOOK_SECONDS).get("status", "") if migrations else ""
+            settled = status in states and (not migrations or migration in migrations)
+            if settled or self._clock.monotonic() >= end:
+                return {"settled": settled, "status": status, "migration": migration}
+            monitor.pause(0.01, ("MIGRATION", "RESUME", "STOP"))
 
     # ---- taking back ----
 

@@ -13,28 +13,30 @@ import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE, BareJournal, MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
+    LIBVIRT,
+    OFFLINE,
+    PROCESS,
+    BareJournal,
+    MovedDisk,
+)
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Progress
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import Far, record_data
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import check_compression
 from ansible_collections.virtops.kvm.plugins.module_utils._move.progress import Meter
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import Session
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.tls import FOLDER
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.visible import Visible
 
-METHODS = ("live_block", "live_shared", OFFLINE)
-BASES = ("copy", "shared")
-MEDIA = ("refuse", "copy", "eject")
-POLICIES = ("keep", "rename", "delete")
-TIMEOUT_ACTIONS = ("abort", "postcopy", "suspend")
-SHUTDOWN_ACTIONS = ("fail", "destroy")
-PROCESS, LIBVIRT = TARGETS = ("process", "libvirt")
+if t.TYPE_CHECKING:
+    from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.opening import Opening
+    from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
+
 #: What a user may accept.
 ACCEPTABLE = ("IMAGE_EXISTS", "DISK_SPACE_SHORT", "MEMORY_SHORT", "HUGEPAGES_SHORT")
 _LEAST = (
@@ -169,6 +171,8 @@ class BareContext:
     one_version: bool = False
     #: When this run paused the guest so that its memory could follow.
     suspended_at: t.Optional[float] = None
+    #: The destination's libvirt, where it is being connected to ahead of the move's turn.
+    libvirt: t.Optional[Opening] = None
     #: Why the source could not be started again.
     trouble: str = ""
     warnings: list[str] = dataclasses.field(default_factory=list)
@@ -188,6 +192,13 @@ class BareContext:
             raise KvmError("GUEST_DIED", f"The guest '{self.name}' is not on {self.source_host} any more.")
         return self.monitor
 
+    def pause(self, seconds: float, *events: str) -> None:
+        """Wait so long, or until the source's QEMU tells one of the events."""
+        if self.monitor is None:
+            self.clock.sleep(seconds)
+        else:
+            self.monitor.pause(seconds, events)
+
     def socket(self) -> str:
         """The monitor that we have there."""
         return self.record_now().socket
@@ -195,6 +206,11 @@ class BareContext:
     def there(self, asked: str, arguments: t.Any = None, timeout: float = 15.0) -> t.Any:
         """Ask the destination's monitor."""
         return self.far.ask(self.socket(), asked, arguments, timeout)
+
+    def there_all(self, asked: t.Sequence[tuple[str, t.Any]]) -> list[t.Any]:
+        """Ask the destination's monitor several things in one round."""
+        found: list[t.Any] = self.far.call("ask_all", path=self.socket(), asked=list(asked))
+        return found
 
     def record_now(self) -> BareJournal:
         """The open record."""
@@ -205,9 +221,11 @@ class BareContext:
     def record(self, *, far: bool = True, **fields: t.Any) -> None:
         """Change the record and write it, here and there."""
         self.journal = dataclasses.replace(self.record_now(), updated=self.clock.now(), **fields)
+        # Both at a time: often the guest stands still meanwhile.
+        told = self.far.later("record", key=self.key, record=record_data(self.journal)) if far else None
         self.workspace.write_guest(self.journal)
-        if far:
-            self.far.call("record", key=self.key, record=record_data(self.journal))
+        if told is not None:
+            told()
 
     @contextlib.contextmanager
     def stage(self, name: str) -> t.Iterator[None]:

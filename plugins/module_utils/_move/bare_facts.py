@@ -29,7 +29,6 @@ Value = dict[str, t.Any]
 
 def facts(
     state: str,
-    program: str = "",
     needs: t.Sequence[str] = (),
     places: t.Sequence[str] = (),
     images: t.Sequence[str] = (),
@@ -44,14 +43,8 @@ def facts(
 ) -> Value:
     """What this host has of what is named. ``state`` is the folder of the records; ``name`` and ``uuid`` are the guest's;
     ``backings`` are the paths of files that its memory would be in."""
-    found = shutil.which(program, path=command.environment()["PATH"]) if program else None
     there = [name for _number, name in socket.if_nameindex()]
-    machines = ""
-    if found:
-        machines = command.run([found, "-machine", "help"], timeout=_PROGRAM_SECONDS).stdout
     return {
-        "program": found or "",
-        "machines": [line.split()[0] for line in machines.splitlines()[1:] if line.strip()],
         "missing": [path for path in needs if not os.path.exists(path)],
         "folders": [path for path in places if not os.path.isdir(path)],
         "existing": [path for path in images if os.path.lexists(path)],
@@ -71,6 +64,13 @@ def facts(
         },
         "place": bare_host.place(),
     }
+
+
+def emulator(program: str) -> Value:
+    """Where this host has a program of QEMU's, empty where it does not, and which machines that knows."""
+    found = shutil.which(program, path=command.environment()["PATH"])
+    told = command.run([found, "-machine", "help"], timeout=_PROGRAM_SECONDS).stdout if found else ""
+    return {"program": found or "", "machines": [line.split()[0] for line in told.splitlines()[1:] if line.strip()]}
 
 
 def block_device(path: str) -> Value:

@@ -7,81 +7,34 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._core import clock as clock_module
-from ansible_collections.virtops.kvm.plugins.module_utils._core import (
-    command,
-    errors,
-    hugepages,
-    mounts,
-    savefile,
-    serving,
-    statefile,
-)
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._disk import device, digest, inuse
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import from_data, to_data
-from ansible_collections.virtops.kvm.plugins.module_utils._move import (
-    bare_agent,
-    bare_domain,
-    bare_facts,
-    bare_host,
-    bare_restore,
-    bare_unit,
-)
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu import (
-    address,
-    argv,
-    departed,
-    domainfiles,
-    processes,
-    schema,
-    session,
-    stream,
-    words,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_host
 
-#: What the agent is made of; each only needs what stands before it.
-SHIPPED: tuple[t.Any, ...] = (
-    errors,
-    savefile,
-    clock_module,
-    command,
-    mounts,
-    hugepages,
-    statefile,
-    serving,
-    digest,
-    device,
-    inuse,
-    argv,
-    words,
-    schema,
-    address,
-    stream,
-    session,
-    processes,
-    departed,
-    domainfiles,
-    bare_domain,
-    bare_restore,
-    bare_unit,
-    bare_host,
-    bare_facts,
-    bare_agent,
-)
 _CALL_SECONDS = 90.0
 _LOST = ("CONNECTION_LOST", "HOST_UNREACHABLE")
+
+
+def _program() -> t.Sequence[t.Any]:
+    """What the agent is made of; loaded while ssh connects."""
+    from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_shipped import SHIPPED
+
+    return SHIPPED
 
 
 class Far(t.Protocol):
     """What a move needs of the destination; ``FarHost`` is the real one."""
 
     host: str
-    address: str
+
+    @property
+    def address(self) -> str:
+        """As what it was reached; empty where that is not known."""
 
     def look(self, key: str, name: str, uuid: str) -> tuple[BareSighting, BareJournal | None]:
         """What is there of the guest, and the record that this end keeps."""
@@ -91,6 +44,9 @@ class Far(t.Protocol):
 
     def call(self, verb: str, **arguments: t.Any) -> t.Any:
         """Let the agent do something; raises what it raised."""
+
+    def later(self, verb: str, **arguments: t.Any) -> t.Callable[[], t.Any]:
+        """Let the agent begin with something, while something else is done here; what it gives waits for the answer, and raises."""
 
     def ask(self, path: str, asked: str, arguments: t.Any = None, timeout: float = 15.0) -> t.Any:
         """Ask the waiting guest's monitor."""
@@ -103,15 +59,25 @@ class Far(t.Protocol):
 
 
 class FarHost:
-    """The agent on a host that ssh reaches."""
+    """The agent on a host that ssh reaches. It is connected to while something else is done: only who asks it waits.
+
+    Where it never answers, every question raises HOST_UNREACHABLE.
+    """
 
     def __init__(self, target: str, label: str = "") -> None:
         self._target = target
         self._label = label
-        self._remote = Remote.connect(target, label or None, SHIPPED)
+        self._remote = self._connecting()
         self.host = label or self._remote.host
-        self.address = self._remote.address
         self._claimed = ""
+
+    def _connecting(self) -> Remote:
+        return Remote.begin(self._target, self._label or None, _program)
+
+    @property
+    def address(self) -> str:
+        """As what it was reached."""
+        return self._remote.ready().address
 
     def look(self, key: str, name: str, uuid: str) -> tuple[BareSighting, BareJournal | None]:
         """What is there of the guest, and the record that this end keeps."""
@@ -133,21 +99,35 @@ class FarHost:
         """Let the agent do something; raises what it raised."""
         if verb == "claim":
             self._claimed = arguments["key"]
-        return self._remote.call(verb, timeout=_CALL_SECONDS, **arguments)
+        return self._remote.ready().call(verb, timeout=_CALL_SECONDS, **arguments)
+
+    def later(self, verb: str, **arguments: t.Any) -> t.Callable[[], t.Any]:
+        """Let the agent begin with something; what it gives waits for the answer, and raises."""
+        remote = self._remote
+        answer: concurrent.futures.Future[t.Any] = concurrent.futures.Future()
+        try:
+            answer = remote.ready().send(verb, **arguments)
+        except KvmError as error:
+            answer.set_exception(error)
+        return lambda: remote.answer(answer, _CALL_SECONDS)
 
     def ask(self, path: str, asked: str, arguments: t.Any = None, timeout: float = 15.0) -> t.Any:
         """Ask the waiting guest's monitor."""
         return self.call("ask", path=path, asked=asked, arguments=arguments, seconds=timeout)
 
     def again(self) -> bool:
-        """Make sure of the connection; false where the host cannot be reached."""
+        """Make sure of the connection; false where the host cannot be reached. One that never answered stays away."""
         try:
-            self._remote.call("tick", timeout=_CALL_SECONDS)
+            remote = self._remote.ready()
+        except KvmError:
+            return False
+        try:
+            remote.call("tick", timeout=_CALL_SECONDS)
             return True
         except KvmError:
-            self._remote.close(patience=0)
+            remote.close(patience=0)
         try:
-            self._remote = Remote.connect(self._target, self._label or None, SHIPPED)
+            self._remote = self._connecting().ready()
             return not self._claimed or bool(self.call("claim", key=self._claimed))
         except KvmError:
             return False
@@ -158,7 +138,7 @@ class FarHost:
 
 
 class Unreachable:
-    """A destination that could not be reached: the table still wants to know of the source."""
+    """A destination that nobody asks: the table still wants to know of the source."""
 
     address = ""
 
@@ -177,6 +157,10 @@ class Unreachable:
     def call(self, *unused: t.Any, **unused_options: t.Any) -> t.Any:
         """Raises why not."""
         raise self._error
+
+    def later(self, *unused: t.Any, **unused_options: t.Any) -> t.Callable[[], t.Any]:
+        """What raises why not."""
+        return self.call
 
     def ask(self, *unused: t.Any, **unused_options: t.Any) -> t.Any:
         """Raises why not."""

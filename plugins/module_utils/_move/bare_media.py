@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.copy import CopyJob, copy_disk, foresee
-from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
@@ -33,6 +31,10 @@ def bring_media(context: BareContext, plan: BarePlan) -> None:
             arguments = {"id": disk.qdev} if disk.qdev else {"device": disk.device}
             context.source().execute("eject", {**arguments, "force": True})
             continue
+        # Loaded only where something is copied so: most moves have nothing to bring.
+        from ansible_collections.virtops.kvm.plugins.module_utils._disk.copy import CopyJob, copy_disk
+        from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
+
         context.record(images=(*context.record_now().images, disk.path))
         job = CopyJob(
             source=disk.source, destination=disk.path, source_format="raw", destination_format="raw", bandwidth=context.options.bandwidth,
@@ -55,6 +57,9 @@ def prove_bases(context: BareContext, bases: t.Mapping[str, tuple[str, str]]) ->
     """Read every base image (path there and format, by path here) on both hosts: each must be the same, byte by byte."""
     if not bases:
         return []
+    from ansible_collections.virtops.kvm.plugins.module_utils._disk.copy import CopyJob, foresee
+    from ansible_collections.virtops.kvm.plugins.module_utils._disk.remote import Remote
+
     found = []
     with Remote.connect(context.destination) as remote:
         for source, (path, image_format) in sorted(bases.items()):

@@ -13,11 +13,11 @@ import secrets
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.units import format_bytes
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE, MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import LIBVIRT, OFFLINE, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT, hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import reserve_of
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_host import stamp
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import tls
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.argv import parse
@@ -37,10 +37,11 @@ def lacks(
     user: str,
     machine: str,
     memory: int,
+    emulator: t.Callable[[], dict[str, t.Any]],
 ) -> list[Finding]:
     """What the destination lacks for a guest of which ``disks`` are copied, ``stay`` are on storage that both share, ``media`` brought.
 
-    ``memory`` is the guest's, in bytes.
+    ``memory`` is the guest's, in bytes; ``emulator`` waits for what the destination says of the program (see ``bare_facts``).
     """
     host = context.far.host
     images = [disk.path for disk in disks if not disk.path.startswith("/dev/")]
@@ -50,7 +51,6 @@ def lacks(
     needs = [path for path in derived.needs if path not in made]
     needs += [disk.path for disk in stay if disk.path.startswith("/") and disk.path not in needs]
     facts = context.far.facts(
-        program=derived.argv[0],
         needs=needs,
         places=list(derived.places),
         images=images,
@@ -61,7 +61,7 @@ def lacks(
         uuid=context.uuid,
         backings=[one.path for one in backings if one.path],
     )
-    found = _absent(context, derived, facts, user, machine)
+    found = _absent(context, derived, {**facts, **emulator()}, user, machine)
     for path in (one for one in facts["existing"] if one not in facts["leftover"]):
         found.append(
             _acceptable(

@@ -32,6 +32,22 @@ _POLL = 0.5
 _NO_WAY = ("MISSING_LIBRARY", "HOST_UNREACHABLE")
 
 
+def connect_ahead(context: BareContext) -> None:
+    """Begin to connect to the destination's libvirt, where the move's turn is asked for once all is known: both take their time.
+
+    Where there is none, nobody asks for the connection.
+    """
+    if context.options.destination_slots:
+        with contextlib.suppress(KvmError):
+            # Where there is no libvirt-python, whoever needs the connection says so.
+            context.libvirt = _opening(context)
+
+
+def _opening(context: BareContext) -> Opening:
+    start_event_loop()
+    return Opening(context.options.libvirt_uri or SshTarget.parse(context.destination).libvirt_uri)
+
+
 @contextlib.contextmanager
 def places(context: BareContext) -> t.Iterator[bool]:
     """Hold a slot on the source and a place on the destination; tells whether it had to wait, after which all may be otherwise."""
@@ -82,9 +98,7 @@ def _place_there(context: BareContext, waiting: Waiting, held: contextlib.ExitSt
 
 
 def _claim(context: BareContext, waiting: Waiting, held: contextlib.ExitStack) -> None:
-    uri = context.options.libvirt_uri or SshTarget.parse(context.destination).libvirt_uri
-    start_event_loop()
-    connection = held.enter_context(Opening(uri).connection())
+    connection = held.enter_context((context.libvirt or _opening(context)).connection())
     claim = RemoteClaim(connection, f"guest-{context.key}", context.source_host, context.clock)
     held.callback(claim.release)
     limit = context.options.destination_slots

@@ -51,7 +51,7 @@ def _prove_alike(context: BareContext, plan: BarePlan) -> None:
     """Start libvirt's command line, as a process that waits and has nothing of the host but the images, and look at its machine."""
     argv = [*plan.probe, "-S", "-incoming", "defer", "-qmp", f"unix:{context.socket()},server=on,wait=off"]
     context.record(there=tuple(context.far.call("start", key=context.key, argv=argv, user=plan.user)))
-    there = visible.see(context.there)
+    there = visible.see(context.there_all)
     refuse_other_machine(context, visible.differences(plan.visible, there, named=False))
     context.one_version = plan.visible.version == there.version
     if not context.far.call("kill", key=context.key):

@@ -13,8 +13,10 @@ import typing as t
 import uuid as uuid_room
 
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.processes import argv_of, boot_id
+
+if t.TYPE_CHECKING:
+    from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 
 RUN_DIR = "/run/virtops-kvm/guests"
 LOG_DIR = "/var/log/virtops-kvm"

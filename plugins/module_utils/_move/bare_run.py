@@ -14,7 +14,6 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
     OFFLINE,
-    SHUT_DOWN,
     BareJournal,
     BareSighting,
 )
@@ -30,15 +29,12 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_deci
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import refuse_one_host
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import bring_media
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import carry_on, carry_out, finish_there
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_outcome import failure, note, values_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_places import places
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_received import prepare_domain, transfer_domain
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_record import opened
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import make_ready, prepare
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import survey_still
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_survey import survey
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_switch import (
-    figures_of,
     finish,
     release,
     switch,
@@ -80,7 +76,18 @@ def run(context: BareContext, *, check_mode: bool) -> BareReport:
 
 
 def _finish(context: BareContext) -> tuple[str, ...]:
-    return finish_there(context) if context.record_now().method == OFFLINE else finish(context)
+    return _offline_room().finish_there(context) if context.record_now().method == OFFLINE else finish(context)
+
+
+def _offline_room() -> t.Any:
+    """What copies the disks of a guest that is off, and all that it needs: a live move does not wait for it to load."""
+    from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_offline
+
+    return bare_offline
+
+
+def _warnings(plan: BarePlan) -> list[str]:
+    return [one.message for one in plan.findings if one.severity == WARNING]
 
 
 class _Run:
@@ -126,12 +133,14 @@ class _Run:
             return self._planned(source, ())
         context.tell("claim")
         self._claim()
+        plan = self._survey(source)
         with places(context) as waited:
             if waited:
                 source, there, decision = self._look()
                 if decision.action != table.MOVE:
                     raise self._refusal(decision, source, there)
-            return self._move(source)
+                plan = self._survey(source)
+            return self._move(source, plan)
 
     def _look(self) -> tuple[BareSighting, BareSighting, table.Decision]:
         context = self._context
@@ -181,7 +190,7 @@ class _Run:
         if not changes:
             text = f"No move of the guest '{context.name}' to {context.far.host} is half done"
         msg = f"{text}. {decision.message}" if decision.code else f"{text}; it is on {context.source_host}."
-        return BareReport(UNDONE, msg, changes, warnings=tuple(context.warnings), values=self._values(()))
+        return BareReport(UNDONE, msg, changes, warnings=tuple(context.warnings), values=values_of(context, ()))
 
     def _finish(self, decision: table.Decision) -> BareReport:
         context = self._context
@@ -203,7 +212,7 @@ class _Run:
             return self._there(FINISHED, (change,), ())
         self._claim()
         try:
-            kept = carry_on(context)
+            kept: tuple[str, ...] = _offline_room().carry_on(context)
         except KvmError as error:
             kept = self._recovered(error)
         return self._there(FINISHED, (change,), kept)
@@ -214,14 +223,14 @@ class _Run:
             ALREADY_THERE: f"The guest '{context.name}' is on {context.far.host} already.",
             FINISHED: f"The guest '{context.name}' came to {context.far.host} by a move that had been interrupted.",
         }[outcome]
-        return BareReport(outcome, text, changes, warnings=tuple(context.warnings), values=self._values(kept))
+        return BareReport(outcome, text, changes, warnings=tuple(context.warnings), values=values_of(context, kept))
 
     # ---- a new move ----
 
     def _survey(self, source: BareSighting) -> BarePlan:
         context = self._context
         probe = not self._check_mode
-        plan = survey(context, source.pid, probe=probe) if source.found else survey_still(context, probe=probe)
+        plan = survey(context, source.pid, probe=probe) if source.found else self._survey_still(probe)
         stopping = blockers(plan.findings)
         if stopping:
             more = (
@@ -234,19 +243,24 @@ class _Run:
                 f"{stopping[0].message} {stopping[0].remedy}{more}",
                 findings=findings_data(plan.findings),
             )
-        context.warnings += [one.message for one in plan.findings if one.severity == WARNING]
         return plan
+
+    def _survey_still(self, probe: bool) -> BarePlan:
+        from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import survey_still
+
+        return survey_still(self._context, probe=probe)
 
     def _planned(self, source: BareSighting, before: tuple[Change, ...]) -> BareReport:
         context = self._context
         plan = self._survey(source)
         msg = f"The guest '{context.name}' would move to {context.far.host} by {context.options.method}."
-        values = {**self._values(()), "destination_argv": list(plan.argv)}
+        context.warnings += _warnings(plan)
+        values = {**values_of(context, ()), "destination_argv": list(plan.argv)}
         return BareReport(MOVED, msg, (*before, *plan.changes), plan.findings, tuple(context.warnings), values)
 
-    def _move(self, source: BareSighting) -> BareReport:
+    def _move(self, source: BareSighting, plan: BarePlan) -> BareReport:
         context = self._context
-        plan = self._survey(source)
+        context.warnings += _warnings(plan)
         context.journal = opened(context, source, plan, self._journal())
         context.record(stage="claim")
         try:
@@ -257,12 +271,17 @@ class _Run:
         text = f"The guest '{context.name}' moved from {context.source_host} to {context.far.host} in {context.elapsed():.1f} s"
         downtime = context.figures.get("downtime_ms")
         msg = f"{text}{'' if downtime is None else f', it paused for {downtime} ms'}."
-        values = {**self._values(kept), "destination_argv": list(plan.argv)}
+        values = {**values_of(context, kept), "destination_argv": list(plan.argv)}
         return BareReport(MOVED, msg, plan.changes, plan.findings, tuple(context.warnings), values)
 
     def _live(self, plan: BarePlan) -> tuple[str, ...]:
         context = self._context
         if plan.domain:
+            from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_received import (
+                prepare_domain,
+                transfer_domain,
+            )
+
             mirrors = transfer_domain(context, plan, prepare_domain(context, plan))
         else:
             mirrors = transfer(context, plan, prepare(context, plan))
@@ -273,7 +292,9 @@ class _Run:
     def _offline(self, plan: BarePlan) -> tuple[str, ...]:
         context = self._context
         make_ready(context, plan)
-        return carry_on(context) if context.record_now().stopped else carry_out(context)
+        room = _offline_room()
+        kept: tuple[str, ...] = room.carry_on(context) if context.record_now().stopped else room.carry_out(context)
+        return kept
 
     # ---- failure ----
 
@@ -283,7 +304,7 @@ class _Run:
         stage = context.record_now().stage
         answers = unblock(context)
         if not answers:
-            self._note("MOVE_ABORTING_UNKNOWN", error.message)
+            note(context, "MOVE_ABORTING_UNKNOWN", error.message)
             raise KvmError(
                 "MOVE_ABORTING_UNKNOWN",
                 f"The move of the guest '{context.name}' failed ({error.message}), and its QEMU on {context.source_host} does not answer, "
@@ -296,7 +317,7 @@ class _Run:
             try:
                 kept = _finish(context)
             except KvmError as second:
-                self._note(second.error_code, second.message)
+                note(context, second.error_code, second.message)
                 raise
             context.warnings.append(f"The guest moved, although a step failed at first: {error.message}")
             return kept
@@ -304,63 +325,7 @@ class _Run:
             # Where it is there already, only the last word in the records was lost.
             return release(context)
         if decision.action == table.REFUSE and decision.code != "HOST_UNREACHABLE":
-            self._note(decision.code, decision.message)
+            note(context, decision.code, decision.message)
             raise self._refusal(decision, source, there) from error
         left = take_back(context, source)
-        raise self._failure(error, stage, source, left) from error
-
-    def _note(self, code: str, message: str) -> None:
-        """Say in the record why it stands as it does; the destination may be away."""
-        with contextlib.suppress(KvmError):
-            self._context.record(far=False, error_code=code, message=message)
-
-    def _failure(self, error: KvmError, stage: str, source: BareSighting, left: list[str]) -> KvmError:
-        context = self._context
-        now = look_here(context)
-        where = f"The guest is {now.state} on {context.source_host}"
-        if not now.found and self._was_off():
-            where = f"The guest is off on {context.source_host} as it was"
-        elif not now.found:
-            where = f"The guest ended on {context.source_host}; its disks there are what it has"
-        if context.trouble:
-            where = f"The guest is off on {context.source_host}, its disks there are whole, and it could not be started: {context.trouble}"
-        rest = (
-            f", and left on {context.far.host}: {', '.join(left)}"
-            if left
-            else f", and nothing of it is left on {context.far.host}"
-        )
-        code = error.error_code if now.found or context.trouble or self._was_off() else "GUEST_DIED"
-        if code in ("MONITOR_GONE", "MONITOR_SILENT", "MONITOR_REFUSED", "TIMEOUT", "REMOTE_FAILED"):
-            code = "MOVE_FAILED"
-        self._note(code, error.message)
-        return KvmError(
-            code,
-            f"The move of the guest '{context.name}' to {context.far.host} failed in the stage {stage}: "
-            f"{error.message.rstrip('.')}. {where}{rest}.",
-            stage=stage,
-            cause=error.error_code,
-            left=left,
-            **{key: value for key, value in error.details.items() if key not in ("stage", "cause", "left")},
-        )
-
-    def _was_off(self) -> bool:
-        return self._context.journal is not None and self._context.journal.state == SHUT_DOWN
-
-    def _values(self, kept: tuple[str, ...]) -> dict[str, t.Any]:
-        context = self._context
-        journal = context.journal
-        runs = journal if journal is not None and not journal.domain and journal.state != SHUT_DOWN else None
-        move = {
-            "guest": context.name,
-            "method": journal.method if journal is not None and journal.open else context.options.method,
-            "source_host": context.source_host,
-            "destination_host": context.far.host,
-            "started": journal.started if journal is not None and context.stages else None,
-            "seconds": round(context.elapsed(), 3),
-            **figures_of(context),
-            "stages": dict(context.stages),
-            "source_disks_kept": list(kept),
-            "monitor": runs.socket if runs else "",
-            "unit": runs.unit if runs else "",
-        }
-        return {"move": move}
+        raise failure(context, error, stage, left) from error

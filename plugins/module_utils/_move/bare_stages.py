@@ -11,12 +11,13 @@ import posixpath
 import socket
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wait_until
+from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock, wait_until
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import probe
+from ansible_collections.virtops.kvm.plugins.module_utils._core.knock import probe
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import LIBVIRT
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codec import to_data
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_ports import Ports, listen
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stream import tell_there
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, tls, visible
@@ -135,7 +136,7 @@ def _address(context: BareContext) -> str:
 
 def _compare(context: BareContext, plan: BarePlan) -> None:
     """QEMU does not notice another processor or a device more: we do."""
-    refuse_other_machine(context, visible.differences(plan.visible, visible.see(context.there)))
+    refuse_other_machine(context, visible.differences(plan.visible, visible.see(context.there_all)))
 
 
 def refuse_other_machine(context: BareContext, found: t.Sequence[str]) -> None:
@@ -197,6 +198,23 @@ def _export(context: BareContext, plan: BarePlan) -> None:
         )
 
 
-def waited(context: BareContext, probe: t.Callable[[], t.Any], done: t.Callable[[t.Any], bool], what: str) -> t.Any:
-    """A step that ends soon, or never."""
-    return wait_until(context.clock, probe, done, what=what, timeout=STEP_SECONDS, interval=_QUICK)
+class _Hearing(Clock):
+    """Waits for the next event of the source's QEMU, too."""
+
+    def __init__(self, context: BareContext, events: t.Sequence[str]) -> None:
+        self._context = context
+        self._events = events
+
+    def monotonic(self) -> float:
+        return self._context.clock.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self._context.pause(seconds, *self._events)
+
+
+def waited(
+    context: BareContext, probe: t.Callable[[], t.Any], done: t.Callable[[t.Any], bool], what: str, *events: str
+) -> t.Any:
+    """A step that ends soon, or never. ``events`` of the source's QEMU are what may have brought it about."""
+    clock = _Hearing(context, events) if events else context.clock
+    return wait_until(clock, probe, done, what=what, timeout=STEP_SECONDS, interval=_QUICK)

@@ -18,12 +18,12 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._core.imageheader import read_image
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import FORMATS
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.source import chain_of
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import SHUT_DOWN, MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import LIBVIRT, SHUT_DOWN, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.guest import GuestDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_unit
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_adopt import adoption
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import prove_bases
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs import lacks, one_and_the_same
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_survey import changes
@@ -89,7 +89,8 @@ def survey_still(context: BareContext, *, probe: bool) -> BarePlan:
     stay = one_and_the_same(context, disks, probe=probe)
     copied = [disk for disk in disks if disk not in stay]
     user = context.options.user or unit.user
-    findings += lacks(context, derived, copied, stay, (), user, machine, memory_of(parse(argv)))
+    emulator = context.far.later("emulator", program=derived.argv[0])
+    findings += lacks(context, derived, copied, stay, (), user, machine, memory_of(parse(argv)), emulator)
     if context.options.base == "shared":
         findings += prove_bases(context, _bases(context, copied))
     return BarePlan(

@@ -24,7 +24,7 @@ def tell_there(context: BareContext) -> None:
     """Let the waiting guest know how it will be sent. Raises OPTION_UNSUPPORTED for what one of both QEMUs does not have."""
     known = _known(context.there)
     _refuse_unknown(context, known & _known(context.source().execute))
-    wanted = {"late-block-activate": True, **_asked(context.options)}
+    wanted = {"events": True, "late-block-activate": True, **_asked(context.options)}
     chosen = [{"capability": name, "state": value} for name, value in wanted.items() if name in known]
     context.there("migrate-set-capabilities", {"capabilities": chosen})
     _set(context.there, _parameters(context.options), context.far.host)

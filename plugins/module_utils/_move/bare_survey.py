@@ -16,12 +16,11 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core import command
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError
 from ansible_collections.virtops.kvm.plugins.module_utils._disk.job import FORMATS
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import OFFLINE, SHUT_DOWN, MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import LIBVIRT, OFFLINE, SHUT_DOWN, MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._model.change import Change
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import hard_blocker, warning
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_adopt import Adoption, adoption
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import LIBVIRT, BareContext, BarePlan
+from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_media import layers, prove_bases
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs import (
     certificates,
@@ -32,7 +31,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs impor
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import hotplug, processes, visible
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.derive import Derived, Seen, derive, parts_named
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 
 _PROGRAM_SECONDS = 30.0
@@ -42,7 +40,9 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
     """Look at everything once; ``probe`` permits a file that is made and removed, to prove that storage is shared. Raises InputError."""
     ask = context.source().execute
     argv, cwd = processes.argv_of(pid), processes.cwd_of(pid)
-    seen = visible.see(ask)
+    # QEMU takes its time to tell of its machines, so it is asked there while its guest is asked here.
+    emulator = context.far.later("emulator", program=context.mapping.base.emulator or argv[0])
+    seen = visible.see(visible.one_by_one(ask))
     memory = sum(seen.memory.values())
     blocks = ask("query-block")
     findings = _blockers(context, ask)
@@ -64,16 +64,18 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
         for problem in (*derived.problems, *problems)
     ]  # fmt: skip
     if context.options.destination_arguments:
-        program = context.mapping.base.emulator or argv[0]
-        derived = Derived((program, *context.options.destination_arguments), places=derived.places)
-    adopted = Adoption("", derived.bridges, [])
+        derived = Derived((derived.argv[0], *context.options.destination_arguments), places=derived.places)
+    domain, machine_probe = "", t.cast("tuple[str, ...]", ())
     if context.options.target == LIBVIRT:
+        from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_adopt import adoption
+
         adopted = adoption(context, argv, derived.argv, seen, [*disks, *media])
+        domain, machine_probe = adopted.xml, adopted.probe
         derived = dataclasses.replace(derived, bridges=adopted.bridges)
         findings += adopted.findings
     copied, stay = _copied(context, disks, probe)
     user = _user(context, pid, argv)
-    findings += lacks(context, derived, copied, stay, media_disks, user, seen.machine, memory)
+    findings += lacks(context, derived, copied, stay, media_disks, user, seen.machine, memory, emulator)
     if context.options.method == "live_shared" and probe:
         findings += unshared(context, disks)
     if context.options.method == "live_block" and probe:
@@ -96,8 +98,8 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
         changes=tuple(changes(context, copied, media_disks, gone_media, unit)),
         home=derive(argv, cwd, GuestMapping(), Seen(seen.machine, {}, frozenset(), added, gone)).argv,
         home_user=_user_of(pid, argv),
-        domain=adopted.xml,
-        probe=adopted.probe,
+        domain=domain,
+        probe=machine_probe,
     )
 
 
@@ -128,11 +130,7 @@ def _blockers(context: BareContext, ask: t.Callable[..., t.Any]) -> list[Finding
     for reason in () if offline else ask("query-migrate").get("blocked-reasons", ()):
         message = f"QEMU says that the guest '{context.name}' cannot be migrated: {reason}."
         found.append(hard_blocker("MIGRATION_BLOCKED", subject, message, "Remove what it names."))
-    if (
-        isinstance(context.source(), HumanSession)
-        and context.options.method == "live_block"
-        and not context.options.legacy_block
-    ):
+    if context.source().kind == "hmp" and context.options.method == "live_block" and not context.options.legacy_block:
         found.append(
             hard_blocker(
                 "HUMAN_MONITOR_ONLY", subject,
@@ -277,7 +275,7 @@ def _unit(context: BareContext, pid: int, findings: list[Finding]) -> str:
     lines = done.stdout.split("\n")
     if f"MainPID={pid}" not in lines:
         return ""
-    if context.options.method == OFFLINE and isinstance(context.source(), HumanSession) and "Restart=no" not in lines:
+    if context.options.method == OFFLINE and context.source().kind == "hmp" and "Restart=no" not in lines:
         findings.append(
             hard_blocker(
                 "UNIT_RESTARTS", f"unit {unit}",

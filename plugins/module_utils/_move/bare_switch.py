@@ -17,33 +17,33 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import wai
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_postcopy import RUNNING, wait_for_memory
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_received import domain_arrived, verify_domain
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_stages import STEP_SECONDS, waited
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import departed, mirror, processes
 
 _END_SECONDS = 120.0
 _PROGRAM_SECONDS = 90.0
 _LOOKS, _BETWEEN = 3, 0.05
+_ARRIVED = ["paused", "running"]
 
 
 def switch(context: BareContext, mirrors: mirror.Mirrors) -> None:
-    """The guest stands still: end the mirrors where they are, send its devices, and see that all has arrived."""
+    """The guest stands still: end the mirrors where they are, send its devices, and see that all has arrived.
+
+    Every moment of it is the guest's pause.
+    """
     source = context.source()
+    # They end while the records are written: that can be taken back like all before it.
+    mirrors.finish()
     with context.stage("switch"):
-        mirrors.finish()
-        waited(context, mirrors.finished, bool, "the mirrors to end")
+        waited(context, mirrors.finished, bool, "the mirrors to end", "JOB_STATUS_CHANGE")
         source.execute("migrate-continue", {"state": "pre-switchover"})
         waited(
             context,
             lambda: _outgoing(context),
             lambda state: state in ("completed", RUNNING),
             f"{context.source_host} to hand over",
+            "MIGRATION",
         )
-        with contextlib.suppress(KvmError):
-            figures = source.execute("query-migrate")
-            context.figures["downtime_ms"] = figures.get("downtime")
-            context.figures["memory_bytes"] = figures.get("ram", {}).get("transferred", 0)
-            mirrors.clear()
         arrived(context)
 
 
@@ -62,12 +62,16 @@ def _outgoing(context: BareContext) -> str:
 def arrived(context: BareContext) -> None:
     """The destination has all of it and stands still; its disks are its own from here on."""
     if context.record_now().domain:
+        from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_received import domain_arrived
+
         domain_arrived(context)
         return
     waited(
         context,
-        lambda: (context.there("query-status")["status"], context.there("query-migrate").get("status")),
-        lambda seen: seen[0] in ("paused", "running") and seen[1] in ("completed", RUNNING, None),
+        lambda: context.far.call(
+            "settled", path=context.socket(), states=_ARRIVED, migrations=["completed", RUNNING, ""]
+        ),
+        lambda seen: seen["settled"],
         f"the guest to arrive on {context.far.host}",
     )
     with contextlib.suppress(KvmError):
@@ -78,6 +82,8 @@ def arrived(context: BareContext) -> None:
 def verify(context: BareContext) -> None:
     """Let it run there, where it ran before, and prove that it does."""
     if context.record_now().domain:
+        from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_received import verify_domain
+
         verify_domain(context)
         return
     with context.stage("verify"):
@@ -86,8 +92,8 @@ def verify(context: BareContext) -> None:
             context.there("cont")
             waited(
                 context,
-                lambda: context.there("query-status")["status"],
-                lambda state: state == "running",
+                lambda: context.far.call("settled", path=context.socket(), states=["running"]),
+                lambda seen: seen["settled"],
                 f"the guest to run on {context.far.host}",
             )
             context.runs_again()
@@ -108,6 +114,7 @@ def release(context: BareContext) -> tuple[str, ...]:
     journal = context.record_now()
     with context.stage("release"):
         context.tell("release")
+        _measure(context)
         wait_for_memory(context)
         end_source(context)
         if journal.source_run:
@@ -124,6 +131,17 @@ def release(context: BareContext) -> tuple[str, ...]:
     }
     context.record(stage="done", error_code="", message="", left=left)
     return tuple(kept)
+
+
+def _measure(context: BareContext) -> None:
+    """What the source's QEMU counted; it may have ended by itself."""
+    if context.monitor is None:
+        return
+    with contextlib.suppress(KvmError):
+        figures = context.source().execute("query-migrate")
+        if context.suspended_at is None:
+            context.figures["downtime_ms"] = figures.get("downtime")
+        context.figures["memory_bytes"] = figures.get("ram", {}).get("transferred", 0)
 
 
 def end_source(context: BareContext, *, for_good: bool = True) -> None:

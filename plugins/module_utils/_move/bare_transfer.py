@@ -19,8 +19,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, t
 
 #: No byte went for so long: the other side, or the link, is gone.
 STALL_SECONDS = 60.0
-_POLL, _QUICK = 0.1, 0.01
-_QUICK_SECONDS = 3.0
+#: Between two looks. What one is for is told by an event, but for a human monitor, which is looked at more often.
+_POLL, _QUICK = 0.25, 0.02
+_EVENTS = ("JOB_STATUS_CHANGE", "MIGRATION")
 _TRANSFERRING = ("setup", "active", "wait-unplug", "postcopy-active", "device")
 
 
@@ -156,7 +157,7 @@ class _Watch:
             else:
                 _suspend(context)
             context.warnings.append(f"The time limit was reached; the action '{action}' was taken.")
-        context.clock.sleep(_QUICK if now - self._begun < _QUICK_SECONDS else _POLL)
+        context.pause(_POLL if context.source().kind == "qmp" else _QUICK, *_EVENTS)
 
 
 def _suspend(context: BareContext) -> None:

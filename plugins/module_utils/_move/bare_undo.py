@@ -22,8 +22,6 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import (
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_decide import BEFORE_SWITCH
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import bring_home, stay_after_shutdown
-from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import unit_here
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror, processes, tls, words
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.monitor import connect
 
@@ -36,8 +34,7 @@ def look_here(context: BareContext) -> BareSighting:
     """What this host shows of the guest."""
     pids = [pid for pid in _candidates(context) if pid]
     if not pids:
-        described = context.options.method == OFFLINE and unit_here(context.name) is not None
-        return BareSighting(context.source_host, described=described)
+        return BareSighting(context.source_host, described=_described(context))
     pid = pids[0]
     argv = processes.argv_of(pid)
     seen = BareSighting(
@@ -52,6 +49,15 @@ def look_here(context: BareContext) -> BareSighting:
             return BareSighting(context.source_host)
         return dataclasses.replace(seen, error=exc.message)
     return dataclasses.replace(seen, state=state, migration=migration)
+
+
+def _described(context: BareContext) -> bool:
+    """Whether a unit of qemu_guest describes the guest; only an offline move asks."""
+    if context.options.method != OFFLINE:
+        return False
+    from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_still import unit_here
+
+    return unit_here(context.name) is not None
 
 
 def _candidates(context: BareContext) -> t.Iterator[int]:
@@ -141,6 +147,8 @@ def take_back(context: BareContext, source: BareSighting) -> list[str]:
     if source.found:
         _source_goes_on(context, dead)
     elif context.journal is not None and (dead or context.journal.stage in BEFORE_SWITCH):
+        from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import bring_home
+
         context.trouble = bring_home(context)
         with contextlib.suppress(TimeoutExpired):
             wait_until(
@@ -214,6 +222,8 @@ def _boots_again(context: BareContext, state: str) -> None:
     if not journal.stopped or not processes.is_alive(int(journal.source[0]), journal.source[1]):
         # Nobody asked it, or somebody has started it by hand since.
         return
+    from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_offline import stay_after_shutdown
+
     stay_after_shutdown(context, stay=False)
     if state == SHUT_DOWN and journal.state != SHUT_DOWN:
         monitor.execute("system_reset")

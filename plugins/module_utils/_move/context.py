@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import signal
-import threading
 import typing as t
 
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
@@ -20,6 +18,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.method import C
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import Journal, Progress, Sighting
 from ansible_collections.virtops.kvm.plugins.module_utils._move.flags import Options
 from ansible_collections.virtops.kvm.plugins.module_utils._move.places import Claim
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._xml.rewrite import Mapping
 
@@ -130,40 +129,6 @@ class Survey:
     findings: tuple[Finding, ...]
     choice: Choice
     leftovers: tuple[str, ...] = ()
-
-
-class Stop:
-    """The wish to end the move: by a signal, by a file that the controller's half leaves, or because that half is gone."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self.reason = ""
-
-    def ask(self, reason: str) -> None:
-        """Note the wish."""
-        self.reason = self.reason or reason
-        self._event.set()
-
-    @property
-    def asked(self) -> bool:
-        """Whether the move is to end."""
-        return self._event.is_set()
-
-
-@contextlib.contextmanager
-def signals(stop: Stop) -> t.Iterator[None]:
-    """Take SIGTERM and SIGINT as the wish to end the move, not as the end of this process."""
-    names = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT", signal.SIGHUP: "SIGHUP"}
-
-    def ask(number: int, unused_frame: t.Any) -> None:
-        stop.ask(f"by {names[signal.Signals(number)]}")
-
-    before = {number: signal.signal(number, ask) for number in names}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclasses.dataclass

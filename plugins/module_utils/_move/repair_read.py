@@ -37,7 +37,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import 
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_local import local_end
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_source import monitor_of
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_undo import look_here
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.survey import read_guests

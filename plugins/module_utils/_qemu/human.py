@@ -45,6 +45,7 @@ class HumanSession:
     """Like a session of QMP, for the commands that there are here; others raise MONITOR_REFUSED."""
 
     oob = False
+    kind = "hmp"
 
     def __init__(self, spoken: HmpSession) -> None:
         self._spoken = spoken
@@ -88,6 +89,10 @@ class HumanSession:
     def close(self) -> None:
         """End the session; QEMU goes on."""
         self._spoken.close()
+
+    def pause(self, seconds: float, events: t.Container[str] = ()) -> None:
+        """Wait so long: a human monitor tells of nothing by itself."""
+        self._spoken.pause(seconds, events)
 
     def schema(self) -> HumanSchema:
         """What this QEMU knows."""

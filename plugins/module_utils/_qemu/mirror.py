@@ -16,10 +16,12 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import MovedDisk
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import tls
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import Session
 
-Spoken = t.Union[Session, HumanSession]
+if t.TYPE_CHECKING:
+    from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
+
+    Spoken = t.Union[Session, HumanSession]
 
 JOB, TARGET, PROTOCOL = "virtops-move-", "virtops-to-", "virtops-nbd-"
 MIB = 1 << 20
@@ -85,10 +87,6 @@ class Mirrors:
     def finished(self) -> bool:
         """Whether all ended, and well."""
         return all(job["status"] == "concluded" for job in self.look())
-
-    def clear(self) -> None:
-        """Take our jobs and nodes away, whatever became of them."""
-        clear(self._monitor)
 
 
 def export(number: int) -> str:

@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.virtops.kvm.plugins.module_utils._core.clock import Clock
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import hmp, session
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.address import Address
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.hmp import HmpSession, failure
-from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import (
     COMMAND_SECONDS,
     GREETING_SECONDS,
@@ -19,6 +20,9 @@ from ansible_collections.virtops.kvm.plugins.module_utils._qemu.session import (
     refused,
 )
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.stream import Stream, open_greeted
+
+if t.TYPE_CHECKING:
+    from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
 
 
 class Monitor:
@@ -37,7 +41,12 @@ class Monitor:
 
     def commanded(self) -> Session | HumanSession:
         """Whoever takes the commands of a move; that of a human monitor knows those only."""
-        return HumanSession(self._spoken) if isinstance(self._spoken, HmpSession) else self._spoken
+        if not isinstance(self._spoken, HmpSession):
+            return self._spoken
+        # What it takes to understand a human monitor is much, and few guests have nothing better.
+        from ansible_collections.virtops.kvm.plugins.module_utils._qemu.human import HumanSession
+
+        return HumanSession(self._spoken)
 
     @property
     def address(self) -> Address:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
 import typing as t
@@ -39,6 +40,8 @@ class Session(Conversation):
     A command that got no answer in time raises MONITOR_SILENT and leaves the session usable: its answer, should it come after all,
     is dropped, and a command that QEMU takes out of band may still get through.
     """
+
+    kind = "qmp"
 
     def __init__(self, stream: Stream, greeting: t.Mapping[str, t.Any], *, timeout: float = COMMAND_SECONDS) -> None:
         super().__init__(stream)
@@ -150,6 +153,13 @@ class Session(Conversation):
             if searched == _EVENTS:
                 searched = 0
             self._message(end, "waiting for an event", any_kind=True)
+
+    def pause(self, seconds: float, events: t.Container[str] = ()) -> None:
+        """Wait so long, or until there is one of ``events``. All that came by then are taken; the next command says that QEMU is gone."""
+        with contextlib.suppress(KvmError):
+            self.wait_event(events, seconds)
+        self._read_arrived()
+        self._events.clear()
 
     def _read_arrived(self) -> None:
         try:

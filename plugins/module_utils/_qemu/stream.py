@@ -177,6 +177,10 @@ class Conversation:
         """Where the monitor listens."""
         return self._stream.address
 
+    def pause(self, seconds: float, _events: t.Container[str] = ()) -> None:
+        """Wait so long; a monitor that tells of events ends that by one of them."""
+        self._stream.clock.sleep(seconds)
+
     def close(self) -> None:
         """End the session; QEMU goes on."""
         self._stream.close()

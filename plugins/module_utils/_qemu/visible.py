@@ -14,6 +14,10 @@ import typing as t
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import qtree
 
 Ask = t.Callable[..., t.Any]
+#: Commands and their arguments, to what the monitor returns for each.
+AskAll = t.Callable[[t.Sequence[tuple[str, t.Any]]], list[t.Any]]
+_KIND = ("qom-get", {"path": "/machine", "property": "type"})
+_TREE = ("human-monitor-command", {"command-line": "info qtree"})
 _CPU = ("family", "model", "stepping", "vendor", "model-id", "feature-words")
 
 
@@ -28,35 +32,40 @@ class Visible:
     version: str
 
 
-def see(ask: Ask) -> Visible:
-    """Ask one monitor for all of it."""
-    version = ask("query-version")["qemu"]
+def see(ask_all: AskAll) -> Visible:
+    """Ask one monitor for all of it: in three rounds, for it may be far away."""
+    told, kind, tree, cpus, memory = ask_all(
+        [("query-version", None), _KIND, _TREE, ("query-cpus-fast", None), ("query-memory-size-summary", None)]
+    )
+    version = told["qemu"]
     return Visible(
-        machine=machine_of(ask),
-        tree=tree_of(ask),
-        cpus=tuple(_cpus(ask)),
-        memory=ask("query-memory-size-summary"),
+        machine=kind[: -len("-machine")] if kind.endswith("-machine") else kind,
+        tree=_lines(tree),
+        cpus=tuple(_cpus(ask_all, cpus)),
+        memory=memory,
         version=f"{version['major']}.{version['minor']}.{version['micro']}",
     )
 
 
+def one_by_one(ask: Ask) -> AskAll:
+    """Asks a monitor that is near."""
+    return lambda commands: [ask(command, arguments) for command, arguments in commands]
+
+
 def tree_of(ask: Ask) -> str:
     """Its devices, as ``info qtree`` writes them."""
-    text: str = ask("human-monitor-command", {"command-line": "info qtree"})
+    return _lines(ask(*_TREE))
+
+
+def _lines(text: str) -> str:
     return text.replace("\r\n", "\n")
 
 
-def machine_of(ask: Ask) -> str:
-    """The machine's version, such as pc-q35-10.0."""
-    kind: str = ask("qom-get", {"path": "/machine", "property": "type"})
-    return kind[: -len("-machine")] if kind.endswith("-machine") else kind
-
-
-def _cpus(ask: Ask) -> t.Iterator[str]:
+def _cpus(ask_all: AskAll, cpus: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
     first: dict[str, t.Any] = {}
-    for cpu in ask("query-cpus-fast"):
+    for cpu in cpus:
         if not first:
-            first = _cpu(ask, cpu["qom-path"])
+            first = _cpu(ask_all, cpu["qom-path"])
         # All processors of a machine are alike but for their place.
         yield json.dumps(
             {**first, "place": {key: value for key, value in cpu.get("props", {}).items() if key != "node-id"}},
@@ -64,11 +73,11 @@ def _cpus(ask: Ask) -> t.Iterator[str]:
         )
 
 
-def _cpu(ask: Ask, path: str) -> dict[str, t.Any]:
-    names = {item["name"] for item in ask("qom-list", {"path": path})}
-    found = {
-        key: ask("qom-get", {"path": path, "property": key}) for key in ("type", *_CPU) if key in names or key == "type"
-    }
+def _cpu(ask_all: AskAll, path: str) -> dict[str, t.Any]:
+    (listed,) = ask_all([("qom-list", {"path": path})])
+    names = {item["name"] for item in listed}
+    keys = [key for key in ("type", *_CPU) if key in names or key == "type"]
+    found = dict(zip(keys, ask_all([("qom-get", {"path": path, "property": key}) for key in keys])))
     found["feature-words"] = sorted(
         (word["cpuid-input-eax"], word.get("cpuid-input-ecx", 0), word["cpuid-register"], word["features"])
         for word in found.get("feature-words", ())

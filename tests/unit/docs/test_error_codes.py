@@ -21,6 +21,7 @@ FOREIGN = {
     "ABORT_ON_ERROR",
     "AUTO_CONVERGE",
     "F_OFD_SETLK",
+    "JOB_STATUS_CHANGE",
     "LC_ALL",
     "NON_SHARED_DISK",
     "PERSIST_DEST",

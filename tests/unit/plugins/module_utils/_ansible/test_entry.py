@@ -11,6 +11,7 @@ import pathlib
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible import entry
 from ansible_collections.virtops.kvm.plugins.module_utils._ansible.entry import Module
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import binding
 
 
 def test_what_a_result_names_as_its_path_is_not_looked_at(tmp_path: pathlib.Path) -> None:
@@ -23,7 +24,7 @@ def test_what_is_only_preferred_is_looked_for_and_may_be_missing(
     monkeypatch: pytest.MonkeyPatch, found: str | None, again: list[str]
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr(entry.libvirt_binding, "IMPORT_ERROR", "there is none")
+    monkeypatch.setattr(binding, "IMPORT_ERROR", "there is none")
     monkeypatch.setattr(entry, "has_respawned", lambda: False)
     monkeypatch.setattr(entry, "probe_interpreters_for_module", lambda unused_paths, unused_name: found)
     monkeypatch.setattr(entry, "respawn_module", started.append)

@@ -11,17 +11,20 @@ import os
 import pathlib
 import subprocess
 import sys
+import typing as t
 
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._disk import agentfiles, remote, transfer, wire
+from ansible_collections.virtops.kvm.plugins.module_utils._disk import agentfiles, remote, shipped, transfer, wire
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_shipped
 
 PREFIX = "ansible_collections."
 
 
-def test_everything_that_is_shipped_finds_what_it_imports() -> None:
-    shipped: set[str] = set()
-    for module in remote.SHIPPED:
+@pytest.mark.parametrize("program", [shipped.SHIPPED, bare_shipped.SHIPPED], ids=["disks", "guests"])
+def test_everything_that_is_shipped_finds_what_it_imports(program: tuple[t.Any, ...]) -> None:
+    seen: set[str] = set()
+    for module in program:
         for node in ast.walk(ast.parse(pathlib.Path(str(module.__file__)).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 assert all(alias.name.split(".", maxsplit=1)[0] in sys.stdlib_module_names for alias in node.names), (
@@ -30,15 +33,14 @@ def test_everything_that_is_shipped_finds_what_it_imports() -> None:
             if isinstance(node, ast.ImportFrom):
                 base = str(node.module)
                 names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-                known = base.split(".", maxsplit=1)[0] in sys.stdlib_module_names or any(
-                    name in shipped for name in names
-                )
+                known = base.split(".", maxsplit=1)[0] in sys.stdlib_module_names or any(name in seen for name in names)
                 assert known, f"{module.__name__} imports {base}"
-        shipped.add(module.__name__)
+        seen.add(module.__name__)
 
 
-def test_the_program_starts_where_nothing_is_installed() -> None:
-    text = remote.boot_text().replace(b"module.main()", b"")
+@pytest.mark.parametrize("program", [shipped.SHIPPED, bare_shipped.SHIPPED], ids=["disks", "guests"])
+def test_the_program_starts_where_nothing_is_installed(program: tuple[t.Any, ...]) -> None:
+    text = remote.boot_text(program).replace(b"module.main()", b"")
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", remote._BOOT.replace("exec(", "text = (") + "; " + _LOAD_ONLY],
         input=text,

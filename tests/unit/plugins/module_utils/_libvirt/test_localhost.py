@@ -12,9 +12,10 @@ import socket
 
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.conffile import Value
+from ansible_collections.virtops.kvm.plugins.module_utils._core.knock import probe, result_of
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import localhost
 from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.hosts import endpoint_of
-from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import Peer, probe, probe_all, result_of
+from ansible_collections.virtops.kvm.plugins.module_utils._libvirt.reachability import Peer, probe_all
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Endpoint, Reachability
 
 

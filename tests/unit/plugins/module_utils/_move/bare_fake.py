@@ -29,6 +29,11 @@ class FakeFar:
     def call(self, verb: str, **arguments: t.Any) -> t.Any:
         """Would do something."""
 
+    def later(self, verb: str, **arguments: t.Any) -> t.Callable[[], t.Any]:
+        """Does it at once."""
+        found = self.call(verb, **arguments)
+        return lambda: found
+
     def ask(self, path: str, asked: str, arguments: t.Any = None, timeout: float = 15.0) -> t.Any:
         """Would ask the waiting guest."""
 

@@ -16,7 +16,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_fact
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BareOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import refuse_one_host
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_needs import lacks
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import domainfiles
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.derive import Derived
@@ -36,7 +36,7 @@ class Host(FakeFar):
 
     def facts(self, **wanted: t.Any) -> dict[str, t.Any]:
         return {
-            "program": "/usr/bin/qemu", "machines": ["pc"], "missing": [], "folders": [], "existing": [], "stamps": {}, "leftover": [],
+            "missing": [], "folders": [], "existing": [], "stamps": {}, "leftover": [],
             "devices": {}, "interfaces": [], "user": True, "domain": {}, "domains": [], "free": {}, "memory": {},
             "hugepages": {"free": {}, "folders": {}}, **self.more,
         }  # fmt: skip
@@ -54,8 +54,17 @@ def found(
 ) -> list[str]:
     disk = MovedDisk("virtio0", "", "n", "/srv/web.raw", "/dev/vg/web", "raw", 1000)
     asked = context(tmp_path, far, **options)
+    qemu = {"program": "/usr/bin/qemu", "machines": ["pc"]}
     findings = lacks(
-        asked, Derived(("qemu", *argv)), [disk] if "devices" in far.facts() else [], [], [], "", "pc", memory
+        asked,
+        Derived(("qemu", *argv)),
+        [disk] if "devices" in far.facts() else [],
+        [],
+        [],
+        "",
+        "pc",
+        memory,
+        lambda: qemu,
     )
     return [f"{one.code} {one.severity}" for one in findings]
 

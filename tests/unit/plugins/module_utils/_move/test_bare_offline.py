@@ -16,7 +16,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import Bar
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_needs, bare_offline, bare_still
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BareOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_host import stamp
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.unit import Unit
@@ -40,7 +40,7 @@ class Far(FakeFar):
 
     def call(self, verb: str, **arguments: t.Any) -> t.Any:
         self.calls.append((verb, arguments))
-        return ["9", "2", "boot2"] if verb == "start" else True
+        return {"start": ["9", "2", "boot2"], "settled": {"settled": True}}.get(verb, True)
 
     def look(self, key: str, name: str, uuid: str) -> tuple[BareSighting, BareJournal | None]:
         started = any(verb == "start" for verb, _arguments in self.calls)

@@ -16,7 +16,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._disk.sshtarget import
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_places, bare_stream
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_agent import Agent
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BareOptions
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.bare_fake import FakeFar

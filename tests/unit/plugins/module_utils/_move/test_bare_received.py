@@ -15,7 +15,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import In
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_ports, bare_received
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BareOptions, BarePlan
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.visible import Visible

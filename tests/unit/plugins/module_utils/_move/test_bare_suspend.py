@@ -13,6 +13,7 @@ import typing as t
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import KvmError
 from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting, MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_decide as table
 from ansible_collections.virtops.kvm.plugins.module_utils._move import (
     bare_record,
     bare_run,
@@ -20,11 +21,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._move import (
     bare_transfer,
     bare_undo,
 )
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_decide as table
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BareOptions
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_far import Unreachable
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_ports import Ports
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.bare_fake import FakeFar, plan
@@ -41,12 +41,15 @@ PAUSED = dataclasses.replace(JOURNAL, suspended=True)
 class Guest:
     """The source's monitor: its memory follows once the guest stands still, or never where it is ``endless``."""
 
+    kind = "qmp"
+
     def __init__(self, *, endless: bool = False, state: str = "running", migration: str = "active") -> None:
         self.endless, self.state, self.migration = endless, state, migration
         self.sent = 0
         self.asked: list[str] = []
         self.suspended_before_stop: bool | None = None
         self.workspace: Workspace | None = None
+        self.clock = FakeClock()
 
     def schema(self) -> Guest:
         return self
@@ -79,6 +82,9 @@ class Guest:
             return [{**one, "current-progress": self.sent}]
         return [] if command.startswith("query-") else {}
 
+    def pause(self, seconds: float, events: t.Container[str] = ()) -> None:
+        self.clock.sleep(seconds)
+
     def close(self) -> None:
         """Nothing to do."""
 
@@ -91,7 +97,7 @@ def context(folder: pathlib.Path, guest: Guest, **options: t.Any) -> BareContext
         stop=Stop(), begun=0.0,
     )  # fmt: skip
     made.monitor, made.journal = t.cast("t.Any", guest), JOURNAL
-    guest.workspace = made.workspace
+    guest.workspace, guest.clock = made.workspace, t.cast("FakeClock", made.clock)
     return made
 
 

@@ -15,9 +15,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import Bar
 from ansible_collections.virtops.kvm.plugins.module_utils._model.move import CreatedImage, Journal
 from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_run
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BareOptions
-from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context, Stop
+from ansible_collections.virtops.kvm.plugins.module_utils._move.context import DESTINATION, SOURCE, Context
 from ansible_collections.virtops.kvm.plugins.module_utils._move.outcome import Report
 from ansible_collections.virtops.kvm.plugins.module_utils._move.runner import run
+from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 

@@ -292,3 +292,32 @@ def test_the_schema_is_asked_once(tmp_path: pathlib.Path) -> None:
         assert schema.choices("migrate", "modes") == {"fast", "slow"}
         assert schema.choices("migrate", "uri") == frozenset()
         assert one.hmp("info x") == "info\nmore\n"
+
+
+def test_a_pause_ends_with_the_event_that_is_waited_for_or_with_its_time(tmp_path: pathlib.Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.greet()
+        peer.event("OLD")
+        peer.answer()
+        peer.line()
+        peer.event("OTHER")
+        peer.event("JOB")
+        peer.hang()
+
+    with serving(tmp_path, script) as address, session.connect(address) as one:
+        one.execute("x")
+        one.pause(SOON, ("JOB",))
+        assert one.events == ()
+        one._stream.send(b"go on\n", time.monotonic() + LONG, "test")
+        begun = time.monotonic()
+        one.pause(LONG, ("JOB",))
+        assert time.monotonic() - begun < LONG
+        assert one.events == (), "who has looked once needs no event of before that"
+
+
+def test_a_pause_of_one_whose_qemu_ended_leaves_that_to_the_next_command(tmp_path: pathlib.Path) -> None:
+    with serving(tmp_path, Peer.greet) as address, session.connect(address) as one:
+        one.pause(LONG, ("JOB",))
+        with pytest.raises(KvmError) as caught:
+            one.execute("x", timeout=LONG)
+        assert code_of(caught) == "MONITOR_GONE"
