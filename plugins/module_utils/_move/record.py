@@ -17,15 +17,24 @@ class Planned(t.Protocol):
     """What the plans of live and of stopped moves have in common."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the domain."""
+
     @property
-    def uuid(self) -> str: ...
+    def uuid(self) -> str:
+        """Its UUID."""
+
     @property
-    def method(self) -> str: ...
+    def method(self) -> str:
+        """How it moves."""
+
     @property
-    def autostart(self) -> bool: ...
+    def autostart(self) -> bool:
+        """Whether it starts with its host."""
+
     @property
-    def saved_xml(self) -> str: ...
+    def saved_xml(self) -> str:
+        """Its persistent definition there; empty where it has none."""
 
 
 def new_journal(
