@@ -98,14 +98,15 @@ options:
       - What the guest is on the destination. V(libvirt) makes it a domain of the system's libvirt there, persistent and not started with
         the host. What of the guest no domain can have is a finding, and nothing is left out. A tap device that is in a bridge here becomes
         a network card on that bridge there (O(mapping) of bridges).
-      - With O(method=offline) the domain may have its devices in other places than the guest had them. With O(method=live_shared) the
-        guest runs on, so its machine is kept as it is, every device in its place; libvirt restores the domain from the stream of memory
-        that the guest's QEMU sends, and needs to be 11.2 or newer there. What libvirt would make of it is started as a process that only
-        waits, and compared with the guest's machine before its memory is sent, and the domain itself once more before it runs. A
-        difference ends the move, and the guest goes on where it is.
-      - O(method=live_block) is refused, because libvirt takes no disks in from a process. Move the guest as a process first, or its disks
-        to shared storage. O(postcopy), O(parallel_connections) and O(compression) are refused, too, as the memory comes in one plain
-        stream.
+      - With O(method=offline) the domain may have its devices in other places than the guest had them. With a live method the guest runs
+        on, so its machine is kept as it is, every device in its place; libvirt restores the domain from the stream of memory that the
+        guest's QEMU sends, and needs to be 11.2 or newer there. What libvirt would make of it is started as a process that only waits,
+        and compared with the guest's machine before anything is sent, and the domain itself once more before it runs. A difference ends
+        the move, and the guest goes on where it is.
+      - With O(method=live_block) that process takes the disks in, as libvirt takes none from a process. It is proven to have written all
+        of them, and to be gone, before libvirt's QEMU has the guest.
+      - O(postcopy), O(parallel_connections), O(compression), O(legacy_block) and O(destination_arguments) are refused for a live method,
+        as the memory comes in one plain stream to a QEMU that libvirt starts; O(destination_arguments) also for V(offline).
     type: str
     choices: [process, libvirt]
     default: process
@@ -252,9 +253,16 @@ EXAMPLES = r"""
     may_stop: true
   delegate_to: kvm1
 
-- name: Let libvirt have a guest that a script started, while it runs
+- name: Let libvirt have a guest that a script started, while it runs, with its disks
   virtops.kvm.qemu_migration:
     name: old06
+    destination: root@kvm2.example.com
+    target: libvirt
+  delegate_to: kvm1
+
+- name: The same with disks on storage that both hosts share
+  virtops.kvm.qemu_migration:
+    name: old08
     destination: root@kvm2.example.com
     method: live_shared
     target: libvirt

@@ -80,6 +80,7 @@ class Agent:
             "domain_receive": self._receive,
             "domain_arrived": self._arrival.arrived,
             "kill": self._kill,
+            "end_process": self._end_process,
             "undo": self._undo,
         }
 
@@ -148,6 +149,11 @@ class Agent:
         domain = self._arrival.seen(record) if record.get("domain") else None
         if domain:
             return domain
+        seen = self._process(record)
+        return {**seen, **self._states(record.get("socket", ""))} if seen["alive"] else seen
+
+    def _process(self, record: Record) -> Value:
+        """The process alone, whatever libvirt has of the guest."""
         there = list(record.get("there") or ())
         if not there and record.get("unit"):
             there = self._by_unit(record["unit"], record.get("socket", ""))
@@ -155,8 +161,7 @@ class Agent:
             return {"pid": 0, "start": "", "alive": False}
         pid, start, boot = int(there[0]), there[1], there[2]
         alive = boot == processes.boot_id() and processes.is_alive(pid, start)
-        seen = {"pid": pid, "start": start, "alive": alive}
-        return {**seen, **self._states(record.get("socket", ""))} if alive else seen
+        return {"pid": pid, "start": start, "alive": alive}
 
     def _by_unit(self, unit: str, path: str) -> list[str]:
         """The process that has our socket in its command line, which no other has, else the one of a unit."""
@@ -344,10 +349,15 @@ class Agent:
             return True
         if record.get("domain") and not self._arrival.end(record):
             return False
-        ours = self._ours(record)
-        if not ours["alive"]:
+        return self._end_process(key)
+
+    def _end_process(self, key: str) -> bool:
+        """End the process that this move started, and no domain; true when it is proven to be gone."""
+        record = self._read(key)
+        if record is None:
             return True
-        return processes.kill(ours["pid"], ours["start"], self._clock)
+        ours = self._process(record)
+        return not ours["alive"] or processes.kill(ours["pid"], ours["start"], self._clock)
 
     def _undo(self, key: str) -> list[str]:
         """Remove what this move made; gives what could not be removed. The guest must be gone."""

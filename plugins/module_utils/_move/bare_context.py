@@ -109,11 +109,11 @@ class BareOptions:
                 )
 
     def _libvirt(self) -> None:
-        if self.method == "live_block" or self.destination_arguments:
+        if self.legacy_block or self.destination_arguments:
             raise InputError(
                 "target",
-                "The target 'libvirt' needs the method 'offline' or 'live_shared', without destination_arguments: libvirt waits for a "
-                "guest's memory, but takes no disks in from a process. Move the guest there as a process first, or to shared storage.",
+                "The target 'libvirt' goes without destination_arguments, for libvirt makes its own, and without legacy_block, for it "
+                "takes no disks in with the memory.",
             )
         if self.method != OFFLINE and (self.postcopy or self.parallel_connections or self.compression != "none"):
             raise InputError(

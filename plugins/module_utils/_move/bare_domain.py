@@ -20,11 +20,13 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import Kv
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu import processes
 
 _SECONDS = 85.0
+#: libvirt, or the guest itself, ends it. Whether it ever ran cannot be told from that.
+ENDING = "shutdown"
 #: virsh's words for a domain that has a process, and the run states of QEMU that they stand for.
 _STATES = {
     "running": "running",
     "idle": "running",
-    "in shutdown": "running",
+    "in shutdown": ENDING,
     "paused": "paused",
     "pmsuspended": "suspended",
 }

@@ -176,7 +176,10 @@ class Arrival:
         """The domain as one looks at a process that a move started; None where there is none."""
         run, error = bare_domain.state(record["uuid"]), ""
         pid = 0 if run else bare_domain.process_of(record["uuid"])
-        if pid:
+        if run == bare_domain.ENDING:
+            # As one looks for a moment that libvirt ends because its stream broke off, and one that has run as well.
+            run, error = "", "its domain is being shut down."
+        elif pid:
             error = f"libvirt does not tell of its domain, which has the process {pid}."
         if record["method"] == "offline" and run in ("paused", "inmigrate") and record["stage"] in ("switch", "verify"):
             # It was started so, and was not told to run yet.

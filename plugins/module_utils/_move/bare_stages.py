@@ -36,7 +36,7 @@ def prepare(context: BareContext, plan: BarePlan) -> Ports:
         context.check_stop("its preparation")
         address = way(context)
         folders(context, plan)
-        _images(context, plan)
+        images(context, plan)
         _start(context, plan)
         _compare(context, plan)
         return _listen(context, plan, address)
@@ -62,7 +62,8 @@ def folders(context: BareContext, plan: BarePlan) -> None:
         context.far.call("folder", path=folder, owner=plan.user)
 
 
-def _images(context: BareContext, plan: BarePlan) -> None:
+def images(context: BareContext, plan: BarePlan) -> None:
+    """An image for every disk that is copied, of exactly its size."""
     shared = context.options.base == "shared"
     _clear_way(context, plan)
     for disk in plan.disks:
@@ -163,39 +164,27 @@ def _listen(context: BareContext, plan: BarePlan, address: str) -> Ports:
     memory = listen(context, address, lambda port: context.there("migrate-incoming", {"uri": Ports(address, port).uri}))
     if not plan.disks or context.options.legacy_block:
         return Ports(address, memory)
+    return Ports(address, memory, serve_disks(context, plan, address))
+
+
+def serve_disks(context: BareContext, plan: BarePlan, address: str) -> int:
+    """Let the process that waits there take the disks in, and give the port. It knows the certificates already where there is TLS."""
     secret = {"tls-creds": tls.CREDENTIALS} if context.options.tls else {}
 
     def serve(port: int) -> None:
         place = {"type": "inet", "data": {"host": address, "port": str(port)}}
         context.there("nbd-server-start", {"addr": place, **secret})
 
-    disks = listen(context, address, serve)
-    _export(context, plan)
-    return Ports(address, memory, disks)
-
-
-def _export(context: BareContext, plan: BarePlan) -> None:
-    """The disks of the waiting guest, for the mirrors."""
-    nodes = {
-        name: block["inserted"]["node-name"]
-        for block in context.there("query-block")
-        if block.get("inserted")
-        for name in (block.get("device"), block.get("qdev"))
-        if name
-    }
-    for number, disk in enumerate(plan.disks):
-        if disk.key not in nodes:
+    nodes = mirror.nodes_of(context.there("query-block"), plan.disks, by_path=bool(plan.domain))
+    for disk, node in zip(plan.disks, nodes):
+        if not node:
             raise KvmError("DESTINATION_FAILED", f"QEMU on {context.far.host} does not have the disk '{disk.key}'.")
-        context.there(
-            "block-export-add",
-            {
-                "type": "nbd",
-                "id": mirror.export(number),
-                "node-name": nodes[disk.key],
-                "name": mirror.export(number),
-                "writable": True,
-            },
-        )
+    port = listen(context, address, serve)
+    for number, node in enumerate(nodes):
+        name = mirror.export(number)
+        export = {"type": "nbd", "id": name, "node-name": node, "name": name, "writable": True}
+        context.there("block-export-add", export)
+    return port
 
 
 class _Hearing(Clock):

@@ -69,7 +69,8 @@ def survey(context: BareContext, pid: int, *, probe: bool = True) -> BarePlan:
     if context.options.target == LIBVIRT:
         from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_adopt import adoption
 
-        adopted = adoption(context, argv, derived.argv, seen, [*disks, *media])
+        stays = [disk for disk in (*disks, *media) if disk not in gone_media]
+        adopted = adoption(context, argv, derived.argv, seen, stays)
         domain, machine_probe = adopted.xml, adopted.probe
         derived = dataclasses.replace(derived, bridges=adopted.bridges)
         findings += adopted.findings

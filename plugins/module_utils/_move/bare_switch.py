@@ -36,6 +36,11 @@ def switch(context: BareContext, mirrors: mirror.Mirrors) -> None:
     mirrors.finish()
     with context.stage("switch"):
         waited(context, mirrors.finished, bool, "the mirrors to end", "JOB_STATUS_CHANGE")
+        journal = context.record_now()
+        if journal.domain and journal.disks:
+            from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_received import end_ours
+
+            end_ours(context)
         source.execute("migrate-continue", {"state": "pre-switchover"})
         waited(
             context,

@@ -49,6 +49,9 @@ def probe(native: str, xml: str) -> tuple[str, ...]:
             return None
         if option.name == "chardev":
             return None if keys.get("id") == "charmonitor" else Option("-chardev", f"null,id={keys.get('id')}")
+        if option.name == "blockdev" and "discard" not in keys:
+            # It may have to write the images, and what is empty in the source is to stay a hole there.
+            return option.having("discard", "unmap")
         return option
 
     line = parse(words).mapped(change).plus(Option("-display", "none"))

@@ -79,7 +79,7 @@ class Mirrors:
         return jobs
 
     def finish(self) -> None:
-        """Ask every mirror to end where it is; what the guest wrote is there then. Its CPUs must stand still."""
+        """Ask every mirror to end where it is; what the guest wrote is there then, and flushed. Its CPUs must stand still."""
         for job in self.look():
             if job["status"] == "ready":
                 self._monitor.execute("block-job-cancel", {"device": job["id"], "force": False})
@@ -92,6 +92,19 @@ class Mirrors:
 def export(number: int) -> str:
     """The name of the export of a disk."""
     return f"disk-{number}"
+
+
+def nodes_of(
+    blocks: t.Sequence[t.Mapping[str, t.Any]], disks: t.Sequence[MovedDisk], *, by_path: bool = False
+) -> list[str]:
+    """The node of each disk in another QEMU, as its ``query-block`` tells; empty for one that is not there. libvirt calls its devices
+    otherwise, so there it is found ``by_path`` of its image."""
+    found: dict[str, str] = {}
+    for block in blocks:
+        inserted = block.get("inserted")
+        names = (inserted["file"],) if by_path and inserted else (block.get("device"), block.get("qdev"))
+        found.update({name: inserted["node-name"] for name in names if name and inserted})
+    return [found.get(disk.path if by_path else disk.key, "") for disk in disks]
 
 
 def cancel(monitor: Spoken) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from tests.integration.qemu.test_faults import agents
-from tests.integration.qemu.trips import clean, killed, move, ready, runs_on
+from tests.integration.qemu.trips import Trip, clean, exists, half_copied, killed, move, ready, runs_on
 from tests.lab.guest.shapes import Disk
 from tests.lab.shell import wait_for
 
@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
 
 ADOPT = {"method": "offline", "may_stop": True, "target": "libvirt"}
 LIVE = {"method": "live_shared", "target": "libvirt"}
+WITH_DISKS = {"method": "live_block", "target": "libvirt"}
 SHARED = (Disk("qcow2", shared=True),)
 
 
@@ -45,7 +46,6 @@ def test_a_guest_becomes_a_domain(lab: Lab, hosts: list[str]) -> None:
     )
     ready(lab, guest)
     place = lab.host(there)
-    assert move(lab, guest, here, there, **{**ADOPT, "method": "live_block"})["error_code"] == "INVALID_OPTION"
 
     # Somebody has a domain of that name: nobody is stopped for it.
     other = f"<domain type='qemu'><name>{guest.name}</name><memory>1024</memory><os><type>hvm</type></os></domain>"
@@ -155,6 +155,48 @@ def test_a_guest_becomes_a_domain_while_it_runs(lab: Lab, hosts: list[str], cert
     assert lab.verify(guest, there, seen["acknowledged"]).clean
     left = place.run(["sh", "-c", "find /run/virtops-kvm/guests -mindepth 1"]).stdout
     assert not left, left
+    assert "yes" in place.virsh("dominfo", guest.uuid).partition("Persistent:")[2].splitlines()[0]
+    place.virsh("destroy", guest.uuid)
+    place.virsh("undefine", guest.uuid)
+
+
+def test_a_guest_with_disks_of_its_own_becomes_a_domain_while_it_runs(
+    lab: Lab, hosts: list[str], certificates: None
+) -> None:
+    here, there = hosts[:2]
+    place = lab.host(there)
+    guest = lab.create_bare_guest(here, disks=(Disk("qcow2"), Disk("raw")), fill_mib=24, extra=("-vnc", "127.0.0.1:99"))
+    ready(lab, guest)
+    checked = move(lab, guest, here, there, check_mode=True, **WITH_DISKS)
+    assert checked["changed"], checked
+    assert all(f"image {there}:{disk}" in json.dumps(checked["diff"]) for disk in guest.disks), checked
+    clean(lab, guest, there)
+    with lab.watch([guest]) as watcher:
+        # Who writes its disks there dies with them half copied: libvirt's half ends, too.
+        trip = Trip(lab, guest, here, there, bandwidth=3, **WITH_DISKS)
+        half_copied(lab, guest, there)
+        (writer,) = (pid for pid, words in guest.processes(place).items() if any("virtops" in word for word in words))
+        place.run(["kill", "-KILL", str(writer)])
+        failed = trip.finish()
+        assert failed["error_code"] == "MIRROR_FAILED", failed
+        runs_on(guest, here)
+        assert not place.virsh("list", "--all", "--name").split()
+        clean(lab, guest, there)
+
+        # Killed where the source stands still, and its disks are there but for the end.
+        killed(lab, guest, here, there, "switch", tls=True, **WITH_DISKS)
+        wait_for("the agent to let go", lambda: not agents(lab, there), 60)
+        done = move(lab, guest, here, there, tls=True, source_disks="rename", **WITH_DISKS)
+        assert done.get("outcome") == "moved", done
+        guest.wait_beating()
+        assert list(guest.where()) == [there]
+        again = move(lab, guest, here, there, **WITH_DISKS)
+        assert (again["changed"], again["outcome"]) == (False, "already_there"), again
+        seen = watcher.fresh()["guests"][guest.name]
+    assert not seen["two_copies"], seen["evidence"]
+    assert len(seen["boots"]) == 1, seen["boots"]
+    assert lab.verify(guest, there, seen["acknowledged"]).clean
+    assert not [disk for disk in guest.disks if exists(lab.host(here), disk)]
     assert "yes" in place.virsh("dominfo", guest.uuid).partition("Persistent:")[2].splitlines()[0]
     place.virsh("destroy", guest.uuid)
     place.virsh("undefine", guest.uuid)

@@ -12,11 +12,12 @@ import typing as t
 
 import pytest
 from ansible_collections.virtops.kvm.plugins.module_utils._core.errors import InputError, KvmError
-from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting
-from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_ports, bare_received
+from ansible_collections.virtops.kvm.plugins.module_utils._model.bare import BareJournal, BareSighting, MovedDisk
+from ansible_collections.virtops.kvm.plugins.module_utils._move import bare_ports, bare_received, bare_switch
 from ansible_collections.virtops.kvm.plugins.module_utils._move.bare_context import BareContext, BareOptions, BarePlan
 from ansible_collections.virtops.kvm.plugins.module_utils._move.wish import Stop
 from ansible_collections.virtops.kvm.plugins.module_utils._move.workspace import Workspace
+from ansible_collections.virtops.kvm.plugins.module_utils._qemu import mirror
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.mapping import GuestMapping
 from ansible_collections.virtops.kvm.plugins.module_utils._qemu.visible import Visible
 from ansible_collections.virtops.kvm.tests.unit.plugins.module_utils._move.bare_fake import FakeFar
@@ -31,6 +32,7 @@ HERE = Visible("pc-i440fx-10.0", TREE.format(name="mine", size=1), (), {"base-me
 PLAN = BarePlan(
     ("qemu",), (), (), (), "", "running", "", HERE, 64, (), (), domain=XML, probe=("qemu", "-m", "64")
 )  # fmt: skip
+DISK = MovedDisk("drive0", "", "#block1", "/images/a", "/s/a", "qcow2", 1024)
 JOURNAL = BareJournal(
     "id", "key", "web", "uuid-1", "live_shared", "claim", 1.0, 1.0, "kvm1", "root@kvm2", "kvm2", source=("7", "1", "boot"),
     unit="virtops-guest-x.service", socket="/run/virtops-kvm/guests/id/qmp.sock", log="/var/log/x", domain="<domain/>",
@@ -44,17 +46,26 @@ class Far(FakeFar):
         self.size, self.real = size, real
         self.arrived = {"state": "paused", "reason": "", **arrived}
         self.orders: list[str] = []
-        self.run = "paused"
+        self.run, self.ends, self.image = "paused", True, "/s/a"
 
     def facts(self, **wanted: t.Any) -> dict[str, t.Any]:
-        return {"folders": [], "owners": {path: [0, 0] for path in wanted.get("owners", ())}}
+        return {"folders": [], "existing": [], "owners": {path: [0, 0] for path in wanted.get("owners", ())}}
+
+    def ask(self, path: str, asked: str, arguments: t.Any = None, timeout: float = 15.0) -> t.Any:
+        self.orders.append(asked)
+        return [{"device": "", "qdev": "/machine/x", "inserted": {"file": self.image, "node-name": "libvirt-1-format"}}]
 
     def call(self, verb: str, **arguments: t.Any) -> t.Any:
         if verb != "record":
             self.orders.append(verb)
         if verb == "domain_resume":
             self.run = "running"
-        answers = {"start": ["9", "2", "boot2"], "kill": True, "free_ports": [49152], "domain_arrived": self.arrived}
+        answers = {
+            "start": ["9", "2", "boot2"],
+            "end_process": self.ends,
+            "free_ports": [49152],
+            "domain_arrived": self.arrived,
+        }
         return TREE.format(name="other", size=self.real) if verb == "domain_tree" else answers.get(verb)
 
     def look(self, key: str, name: str, uuid: str) -> tuple[BareSighting, BareJournal | None]:
@@ -88,12 +99,80 @@ def test_libvirt_waits_once_its_machine_is_proven_and_runs_when_it_is_told(
     made = context(tmp_path, far, monkeypatch)
     ports = bare_received.prepare_domain(made, PLAN)
     assert ports == ("192.0.2.2", 49152, 0)
-    assert far.orders == ["start", "kill", "free_ports", "domain_receive"]
-    assert (made.record_now().there, made.record_now().owners) == ((), {"/k": [0, 0], "/log/c": [0, 0], "/s/a": [0, 0]})
+    assert far.orders == ["start", "end_process", "free_ports", "domain_receive"]
+    assert made.record_now().owners == {"/k": [0, 0], "/log/c": [0, 0], "/s/a": [0, 0]}
     bare_received.domain_arrived(made)
     bare_received.verify_domain(made)
     assert far.orders[4:] == ["domain_arrived", "domain_tree", "domain_define", "domain_resume"]
     assert made.record_now().defined
+    assert made.record_now().there == ()
+
+
+def test_disks_are_written_by_a_process_that_has_them_open_before_libvirt_makes_them_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far, plan = Far(), dataclasses.replace(PLAN, disks=(DISK,))
+    made = context(tmp_path, far, monkeypatch)
+    assert bare_received.prepare_domain(made, plan) == ("192.0.2.2", 49152, 49152)
+    assert far.orders == [
+        "image", "start", "query-block", "free_ports", "nbd-server-start", "block-export-add", "free_ports", "domain_receive",
+    ]  # fmt: skip
+    assert (made.record_now().there, made.record_now().images) == (("9", "2", "boot2"), ("/s/a",))
+    far = Far()
+    far.image = "/s/b"
+    with pytest.raises(KvmError, match="does not have the disk 'drive0'"):
+        bare_received.prepare_domain(context(tmp_path, far, monkeypatch), plan)
+
+
+class Copier:
+    """The source's monitor: one mirror, which ends so."""
+
+    def __init__(self, error: str = "") -> None:
+        self.job = {"id": "virtops-move-0", "status": "ready"}
+        self.error = error
+        self.orders: list[str] = []
+
+    def execute(self, command: str, arguments: t.Any = None) -> t.Any:
+        self.orders += [command] if not command.startswith("query-") else []
+        if command == "block-job-cancel":
+            self.job.update(status="concluded", **({"error": self.error} if self.error else {}))
+        answers: dict[str, t.Any] = {"query-jobs": [dict(self.job)], "query-named-block-nodes": []}
+        return answers.get(command, {"status": "completed"})
+
+
+def test_who_wrote_the_disks_is_gone_before_the_guest_is_handed_over(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def switched(copier: Copier, far: Far) -> None:
+        made = context(tmp_path, far, monkeypatch)
+        made.journal, made.monitor = dataclasses.replace(JOURNAL, disks=(DISK,)), t.cast("t.Any", copier)
+        monkeypatch.setattr(bare_switch, "arrived", lambda unused: None)
+        bare_switch.switch(made, mirror.Mirrors(t.cast("t.Any", copier), (DISK,), top=False, bandwidth=0))
+
+    copier, far = Copier(), Far()
+    copier.orders = far.orders
+    switched(copier, far)
+    assert far.orders[:3] == ["block-job-cancel", "end_process", "migrate-continue"]
+    # What cannot be written, and one that does not end: nothing is handed over.
+    copier, far = Copier("No space left on device"), Far()
+    with pytest.raises(KvmError, match="No space left") as caught:
+        switched(copier, far)
+    assert (caught.value.error_code, far.orders) == ("MIRROR_FAILED", [])
+    copier, far = Copier(), Far()
+    far.ends = False
+    with pytest.raises(KvmError, match="does not end"):
+        switched(copier, far)
+    assert copier.orders == ["block-job-cancel"]
+
+
+def test_a_disk_is_found_by_its_drive_or_where_libvirt_named_it_by_its_image() -> None:
+    blocks = [
+        {"device": "drive0", "inserted": {"file": "/s/a", "node-name": "#block7"}},
+        {"device": "", "qdev": "/machine/cd"},
+    ]
+    other = dataclasses.replace(DISK, device="", qdev="/machine/cd", path="/s/b")
+    assert mirror.nodes_of(blocks, (DISK, other)) == ["#block7", ""]
+    assert mirror.nodes_of(blocks, (dataclasses.replace(DISK, device="vd0"), other), by_path=True) == ["#block7", ""]
 
 
 def test_one_that_was_paused_stays_so(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +224,7 @@ def test_libvirt_s_words_are_told(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"method": "live_block"}, "takes no disks in"),
+        ({"method": "live_block", "legacy_block": True}, "legacy_block"),
         ({"method": "live_shared", "destination_arguments": ("-m", "64")}, "destination_arguments"),
         ({"method": "live_shared", "postcopy": True}, "post-copy"),
         ({"method": "live_shared", "parallel_connections": 2}, "parallel_connections"),
@@ -155,7 +234,7 @@ def test_libvirt_s_words_are_told(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
 def test_what_libvirt_cannot_take_in_is_refused(options: dict[str, t.Any], why: str) -> None:
     with pytest.raises(InputError, match=why):
         BareOptions(target="libvirt", **options)
-    for method in ("live_shared", "offline"):
+    for method in ("live_shared", "live_block", "offline"):
         BareOptions(target="libvirt", method=method)
     # What only memory has does not matter where none is sent.
     BareOptions(target="libvirt", method="offline", parallel_connections=2)

@@ -107,6 +107,16 @@ def test_all_of_the_stream_gets_there(home: pathlib.Path, arrival: bare_restore.
     assert arrival.seen(record(home)) is None
 
 
+def test_one_that_is_being_ended_is_not_taken_for_one_that_runs(
+    home: pathlib.Path, arrival: bare_restore.Arrival
+) -> None:
+    (home / "state").write_text("in shutdown (unknown)")
+    seen = arrival.seen(record(home))
+    assert seen is not None
+    assert (seen["alive"], seen["state"], seen["error"]) == (True, "", "its domain is being shut down.")
+    assert arrival.end(record(home))
+
+
 def test_what_breaks_off_is_the_end_of_it(home: pathlib.Path, arrival: bare_restore.Arrival) -> None:
     at = port()
     arrival.receive(record(home), "127.0.0.1", at, "")

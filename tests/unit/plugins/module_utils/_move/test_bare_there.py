@@ -77,7 +77,7 @@ def test_what_libvirt_has_against_it_is_told(monkeypatch: pytest.MonkeyPatch) ->
     ("said", "state"),
     [
         ("paused (starting up)", "inmigrate"), ("paused (migrating)", "paused"), ("running (unpaused)", "running"),
-        ("shut off (failed)", ""), ("crashed (panicked)", ""),
+        ("shut off (failed)", ""), ("crashed (panicked)", ""), ("in shutdown (user)", "shutdown"),
     ],
 )  # fmt: skip
 def test_what_libvirt_says_of_a_domain_in_qemu_s_words(monkeypatch: pytest.MonkeyPatch, said: str, state: str) -> None:

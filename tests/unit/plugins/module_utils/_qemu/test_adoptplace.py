@@ -122,6 +122,7 @@ NATIVE = (
     "LC_ALL=C HOME=/var/lib/x /usr/bin/qemu-system-x86_64 -name guest=web -S -machine pc-q35-10.0 "
     """-object '{"qom-type":"secret","id":"masterKey0","file":"/k"}' -object '{"qom-type":"memory-backend-ram","id":"pc.ram","size":9}' """
     "-chardev socket,id=charmonitor,path=/m,server=on -mon chardev=charmonitor,id=monitor,mode=control -append 'a b' "
+    """-blockdev '{"driver":"file","filename":"/a","node-name":"libvirt-1-storage"}' """
     """-chardev pty,id=charserial0 -device '{"driver":"isa-serial","chardev":"charserial0"}' -vnc 127.0.0.1:3 -sandbox on"""
 )
 
@@ -137,6 +138,8 @@ def test_libvirt_s_command_line_without_what_is_the_host_s() -> None:
     assert [one.value for one in line.all("chardev")] == ["null,id=charserial0"]
     assert [one.keys.get("id") for one in line.all("object")] == ["pc.ram"]
     assert line.last("append") == "a b"
+    # It may have to write the images: holes stay holes.
+    assert [one.keys.get("discard") for one in line.all("blockdev")] == ["unmap"]
     assert line.last("display") == "none"
     assert [one.value for one in line.all("netdev")] == ["hubport,id=card1,hubid=1", "hubport,id=card2,hubid=2"]
     assert [one.value for one in line.all("device")[1:]] == [
