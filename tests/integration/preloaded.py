@@ -66,7 +66,7 @@ class Parent:
     def run(self, request: dict[str, t.Any], timeout: float) -> int | None:
         self._socket.sendall(json.dumps(request).encode() + b"\n")
         pid = self._answer()
-        ended, _, _ = select.select([self._socket], [], [], timeout)
+        ended = select.select([self._socket], [], [], timeout)[0]
         if not ended:
             os.kill(pid, signal.SIGKILL)
         status = self._answer()
