@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     from tests.lab import Lab
 
 #: The guides that are walked through.
-WALKED = ("guide_first_evacuation", "guide_own_hosts", "guide_shared_storage", "guide_bare_qemu")
+WALKED = ("guide_first_evacuation", "guide_own_hosts", "guide_shared_storage", "guide_bare_qemu", "guide_errors")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: The collection as somebody who installed it has it.
 COLLECTIONS = "collections"
@@ -57,6 +57,11 @@ class Reader:
         group = self.folder / "group_vars" / "all.yml"
         group.parent.mkdir(exist_ok=True)
         group.write_text(yaml.safe_dump({name: values[name] for name in _CONNECTION}), encoding="utf-8")
+
+    def has_inventory(self) -> None:
+        """The inventory that the guide for own hosts has a reader save."""
+        own = read(PAGES / "guide_own_hosts.rst")
+        self._do(next(block for block in own if block.how == "lab file inventory.yml"))
 
     def install(self) -> None:
         """The collection, as `ansible-galaxy collection install .` puts it there."""

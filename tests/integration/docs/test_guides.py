@@ -16,7 +16,7 @@ from tests.lab import Lab, LabError
 if t.TYPE_CHECKING:
     import pathlib
 
-FIRST, OWN, SHARED, BARE = WALKED
+FIRST, OWN, SHARED, BARE, ERRORS = WALKED
 
 
 @pytest.fixture
@@ -65,3 +65,9 @@ def test_bare_qemu(lab: Lab, reader: Reader) -> None:
     guest.make_tap(lab.host("kvm2"))
     reader.follow(BARE)
     assert guest.where() == {"kvm2": "running"}
+
+
+def test_when_something_fails(lab: Lab, reader: Reader) -> None:
+    reader.has_inventory()
+    reader.follow(ERRORS)
+    assert (reader.folder / "repair-report" / "repair.md").is_file()
