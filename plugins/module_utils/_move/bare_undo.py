@@ -45,10 +45,25 @@ def look_here(context: BareContext) -> BareSighting:
         state = monitor.execute("query-status", timeout=_HUNG_SECONDS)["status"]
         migration = monitor.execute("query-migrate", timeout=_HUNG_SECONDS).get("status", "")
     except KvmError as exc:
-        if not processes.is_alive(seen.pid, seen.start):
+        if _is_gone(context, seen, exc):
             return BareSighting(context.source_host)
         return dataclasses.replace(seen, error=exc.message)
     return dataclasses.replace(seen, state=state, migration=migration)
+
+
+def _is_gone(context: BareContext, seen: BareSighting, error: KvmError) -> bool:
+    """Whether the process has ended. One that is killed lets go of its monitor a moment before it is gone."""
+    if error.error_code == "MONITOR_GONE":
+        with contextlib.suppress(TimeoutExpired):
+            wait_until(
+                context.clock,
+                lambda: processes.is_alive(seen.pid, seen.start),
+                lambda alive: not alive,
+                what=f"the process {seen.pid} to end",
+                timeout=_HUNG_SECONDS,
+                interval=0.05,
+            )
+    return not processes.is_alive(seen.pid, seen.start)
 
 
 def _described(context: BareContext) -> bool:
