@@ -134,7 +134,8 @@ def test_each_action_at_the_time_limit(lab: Lab, hosts: list[str]) -> None:
     source, destination = hosts[:2]
     guest = lab.create_guest(source, "shared", dirty=BUSY)
     pid = guest.qemu_pid(lab.host(source))
-    endless: dict[str, t.Any] = {"bandwidth": 8, "timeout": 10, "max_downtime": 20}
+    # Within as much time again the link carries all that the guest has in memory.
+    endless: dict[str, t.Any] = {"bandwidth": 8, "timeout": 15, "max_downtime": 20}
     with lab.watch([guest]) as watcher:
         ended = move(lab, guest, source, destination, **{**endless, "timeout": 3})
         assert ended["error_code"] == "MOVE_TIMEOUT", ended["msg"]
