@@ -60,6 +60,9 @@ def test_the_link_is_down_for_a_while_or_for_good_and_the_source_dies(lab: Lab, 
         lab.fault.link(there, True)
         one_boot(lab, guest, watcher.fresh()["guests"][guest.name])
 
+        # Our half there, which nobody ended, holds the guest until it has heard nothing for a while.
+        wait_for(f"{there} to let go of {guest.name}", lambda: not halves(lab, there), 240)
+
         # For 20 s, with its memory on the way: the next run ends what that one left, and goes on where the link comes back.
         guest.set_dirty_rate(ENDLESS)
         trip = Trip(lab, guest, here, there, bandwidth=SLOW * 4, auto_converge=False)
@@ -89,6 +92,11 @@ def test_the_link_is_down_for_a_while_or_for_good_and_the_source_dies(lab: Lab, 
     died(lab, guest, here, there, trip)
     guest.start()
     assert lab.verify(guest, here).clean
+
+
+def halves(lab: Lab, host: str) -> list[str]:
+    """The processes of ours on a host that serve a source."""
+    return lab.host(host).run(["pgrep", "-f", "python3 -c import sys, zlib"], check=False).stdout.split()
 
 
 def one_boot(lab: Lab, guest: BareGuest, seen: dict[str, t.Any]) -> None:
