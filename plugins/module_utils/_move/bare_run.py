@@ -171,7 +171,8 @@ class _Run:
         if not context.far.call("claim", key=context.key):
             raise KvmError(
                 "MOVE_RUNNING",
-                f"Another host moves a guest '{context.name}' to {context.far.host} now; wait for its end.",
+                f"Another host moves a guest '{context.name}' to {context.far.host} now, or a move that lost its link to there has not let "
+                "go of it yet, which takes up to two minutes; wait for its end.",
             )
 
     # ---- an earlier run ----
