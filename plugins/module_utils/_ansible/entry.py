@@ -82,7 +82,10 @@ def _respawn_for(wanted: t.Sequence[str]) -> None:
 
 
 def import_error(name: str) -> str | None:
-    """Why a library cannot be imported; None where it can. Only those who need one wait until it is loaded."""
+    """Why a library cannot be imported; None where it can. Only those who need one wait until it is loaded.
+
+    No table of names: Ansible packs with a module what import statements name.
+    """
     if name == "libvirt":
         from ansible_collections.virtops.kvm.plugins.module_utils._libvirt import binding as libvirt_binding
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import (
-    GENERIC_CPUS,
-    dotted,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import GENERIC_CPUS, dotted
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host, Network, Pool
 from ansible_collections.virtops.kvm.plugins.module_utils._model.readiness import Baseline, Drift, Member, Variant
 

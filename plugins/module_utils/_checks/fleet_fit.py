@@ -16,18 +16,10 @@ from ansible_collections.virtops.kvm.plugins.module_utils._core.units import for
 from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import CPU_INCOMPATIBLE, CPU_UNKNOWN
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import blocker
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import Finding, blockers
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import (
-    KIND,
-    THERE,
-    fit_cpu,
-    fit_identity,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import KIND, THERE, fit_cpu, fit_identity
 from ansible_collections.virtops.kvm.plugins.module_utils._model.host import Host
 from ansible_collections.virtops.kvm.plugins.module_utils._model.method import OFFLINE, choose_method, folder_of
-from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import (
-    Fit,
-    Pair,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import Fit, Pair
 from ansible_collections.virtops.kvm.plugins.module_utils._model.readiness import AS_IS, BY_STOP, NOT, Member
 from ansible_collections.virtops.kvm.plugins.module_utils._model.room import default_reserve, memory_needed
 from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import as_stopped

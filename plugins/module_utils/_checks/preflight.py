@@ -30,10 +30,7 @@ from ansible_collections.virtops.kvm.plugins.module_utils._checks.storage import
 from ansible_collections.virtops.kvm.plugins.module_utils._model.checkfacts import CheckFacts
 from ansible_collections.virtops.kvm.plugins.module_utils._model.codes import ACCEPT
 from ansible_collections.virtops.kvm.plugins.module_utils._model.finding import BLOCKER, WARNING, Finding
-from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import (
-    THERE,
-    fit_cpu,
-)
+from ansible_collections.virtops.kvm.plugins.module_utils._model.fit import THERE, fit_cpu
 from ansible_collections.virtops.kvm.plugins.module_utils._model.pair import Fit
 from ansible_collections.virtops.kvm.plugins.module_utils._model.stopping import as_stopped
 from ansible_collections.virtops.kvm.plugins.module_utils._model.ties import ANYWHERE
